@@ -1,0 +1,134 @@
+"""The one typed reader of the environment.
+
+A setting comes from the process environment or, failing that, from the file `env` in the state folder that
+`manage.py up` writes (`HYRELOG_HOME`, by default `.hyrelog` in the checkout). A value that breaks its rule does
+not raise here: the default stands in and the problem is kept, so that Django's system checks can list all
+of them at once, each with its hint, before any process starts its work.
+"""
+
+import ipaddress
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A setting whose value breaks its rule."""
+
+    name: str
+    message: str
+    hint: str
+
+
+class Environment:
+    """Reads settings by name and type; `problems` holds what was wrong with them."""
+
+    def __init__(self, *, file: Path) -> None:
+        self.problems: list[Problem] = []
+        self._values = {**parse_env_file(file), **os.environ}
+
+    def text(self, name: str, default: str = "", *, choices: tuple[str, ...] = ()) -> str:
+        """A text; with `choices`, one of them."""
+
+        def parse(raw: str) -> str:
+            if choices and raw not in choices:
+                raise ValueError
+            return raw
+
+        return self._read(name, default, parse, f"one of {', '.join(choices)}")
+
+    def required(self, name: str, *, hint: str) -> str:
+        """A text that has no default.
+
+        An empty one stands in where it is missing, and the problem is kept.
+        """
+        value = self._values.get(name, "")
+        if not value:
+            self.problems.append(Problem(name, f"{name} is not set.", hint))
+        return value
+
+    def boolean(self, name: str, *, default: bool) -> bool:
+        """One of 1, true, yes, on and 0, false, no, off, in any case."""
+        words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+        def parse(raw: str) -> bool:
+            try:
+                return words[raw.strip().lower()]
+            except KeyError:
+                raise ValueError from None
+
+        return self._read(name, default, parse, "true or false")
+
+    def integer(self, name: str, default: int, *, least: int, most: int) -> int:
+        """A whole number between `least` and `most`, both included."""
+
+        def parse(raw: str) -> int:
+            value = int(raw)
+            if not least <= value <= most:
+                raise ValueError
+            return value
+
+        return self._read(name, default, parse, f"a whole number from {least} to {most}")
+
+    def seconds(self, name: str, default: float, *, most: float) -> float:
+        """A duration in seconds, more than zero and at most `most`."""
+
+        def parse(raw: str) -> float:
+            value = float(raw)
+            if not 0 < value <= most:
+                raise ValueError
+            return value
+
+        return self._read(name, default, parse, f"seconds, more than 0 and at most {most:g}")
+
+    def schedule(self, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
+        """Comma-separated pauses in seconds; 1 to 20 of them, each at most 30 days."""
+
+        def parse(raw: str) -> tuple[float, ...]:
+            pauses = tuple(float(part) for part in raw.split(","))
+            if not 1 <= len(pauses) <= 20 or not all(0 < pause <= 30 * 86_400 for pause in pauses):
+                raise ValueError
+            return pauses
+
+        return self._read(name, default, parse, "1 to 20 pauses in seconds, comma-separated, such as 60,300,1800")
+
+    def networks(self, name: str) -> tuple[Network, ...]:
+        """Comma-separated IP networks in CIDR form; none by default."""
+
+        def parse(raw: str) -> tuple[Network, ...]:
+            return tuple(ipaddress.ip_network(part.strip()) for part in raw.split(",") if part.strip())
+
+        return self._read(name, (), parse, "networks in CIDR form, comma-separated, such as 127.0.0.0/8,::1/128")
+
+    def names(self, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Comma-separated texts; empty parts are dropped."""
+        return self._read(name, default, lambda raw: tuple(p.strip() for p in raw.split(",") if p.strip()), "a list")
+
+    def _read(self, name: str, default: T, parse: Callable[[str], T], rule: str) -> T:
+        raw = self._values.get(name)
+        if raw is None:
+            return default
+        try:
+            return parse(raw)
+        except ValueError:
+            self.problems.append(Problem(name, f"{name}={raw!r} is not {rule}.", f"Set {name} to {rule}, or unset it."))
+            return default
+
+
+def parse_env_file(file: Path) -> dict[str, str]:
+    """The `NAME=value` lines of a file.
+
+    Blank lines and lines that begin with `#` are passed over; a missing file is an empty one.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    pairs = (line.split("=", 1) for line in lines if "=" in line and not line.lstrip().startswith("#"))
+    return {name.strip(): value.strip() for name, value in pairs}
