@@ -1,0 +1,71 @@
+from datetime import datetime
+from typing import ClassVar
+
+from django.db import models, transaction
+
+from audit.ids import uuid7
+
+SYSTEM_WORKSPACE = "system"
+"""Where HyreLog records what it did itself for a company."""
+
+
+class CompanyManager(models.Manager["Company"]):
+    @transaction.atomic
+    def open(self, *, name: str, contact_email: str = "") -> "Company":
+        """Create a company together with its `system` workspace."""
+        company = self.create(name=name, contact_email=contact_email)
+        company.add_workspace(name=SYSTEM_WORKSPACE)
+        return company
+
+
+class Company(models.Model):
+    """A tenant. It is closed, never deleted: its chains must stay provable."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=200)
+    contact_email = models.EmailField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    closed_at = models.DateTimeField(null=True, blank=True, help_text="From then on its API keys are refused.")
+
+    objects: ClassVar[CompanyManager] = CompanyManager()
+
+    class Meta:
+        verbose_name_plural = "companies"
+
+    def __str__(self) -> str:
+        return self.name
+
+    @transaction.atomic
+    def add_workspace(self, *, name: str) -> "Workspace":
+        """Create a workspace with an empty chain; raises IntegrityError if the company has one of that name."""
+        workspace = Workspace.objects.create(company=self, name=name)
+        workspace.start_chain()
+        return workspace
+
+    @property
+    def system_workspace(self) -> "Workspace":
+        return self.workspaces.get(name=SYSTEM_WORKSPACE)
+
+    def close(self, *, now: datetime) -> bool:
+        """Refuse the company's keys from `now` on; says whether it was open."""
+        return bool(Company.objects.filter(pk=self.pk, closed_at=None).update(closed_at=now))
+
+
+class Workspace(models.Model):
+    """A part of a company, with a hash chain of its own."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    company = models.ForeignKey(Company, on_delete=models.PROTECT, related_name="workspaces")
+    name = models.CharField(max_length=200)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["company", "name"], name="workspace_name_once_per_company")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def start_chain(self) -> None:
+        from audit.models.event import ChainHead
+
+        ChainHead.objects.create(workspace=self)

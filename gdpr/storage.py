@@ -1,0 +1,45 @@
+"""Where archives lie: a folder (EXPORT_STORAGE). A name appears there only with its whole file behind it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from django.conf import settings
+
+
+@contextmanager
+def draft(name: str) -> Iterator[IO[bytes]]:
+    """An empty file to write to and read back, for `publish`; gone afterwards unless it was published."""
+    folder = _folder()
+    path = folder / f".{name}.part"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def publish(name: str, file: IO[bytes]) -> None:
+    """Give a draft its name, once all of it is on the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+    (_folder() / f".{name}.part").replace(_folder() / name)
+
+
+def path_of(name: str) -> Path:
+    """Where a published file lies."""
+    return _folder() / name
+
+
+def delete(name: str) -> None:
+    """Delete a published file; one that is gone is no error."""
+    path_of(name).unlink(missing_ok=True)
+
+
+def _folder() -> Path:
+    folder = Path(settings.EXPORT_STORAGE)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,95 @@
+"""The Celery app: who listens to which queue, what beat says and when, and what makes lost messages harmless.
+
+Postgres holds the truth. A message here only says that there may be work, so that losing, doubling or delaying any of
+them costs nothing but time.
+"""
+
+import logging
+import os
+from typing import Any
+
+from celery import Celery, signals
+from kombu import Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hyrelog.settings")
+
+from django.conf import settings
+from django.core import checks
+
+SLOTS_FOR_JOBS = 2
+"""Processes beside those that send (one for each core): one for a job, one kept for ticks."""
+
+app = Celery("hyrelog")
+app.conf.update(
+    broker_url=settings.REDIS_URL,
+    # Redis may restart at any time: try for ever, also at start-up, and notice within seconds that a peer is gone.
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_transport_options={
+        "visibility_timeout": 3600,  # no message of ours waits unacknowledged: bells are acknowledged when they arrive
+        "socket_connect_timeout": 5,
+        "socket_timeout": 10,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    },
+    # A bell is acknowledged as it arrives. Late acknowledgement would ring it again after a crash, which the rows, not
+    # the message, have to survive; and Redis would give a task that outlasts the visibility timeout to a second worker.
+    task_acks_late=False,
+    worker_prefetch_multiplier=1,
+    worker_cancel_long_running_tasks_on_connection_loss=False,  # the task needs no broker to finish its rows
+    # Results live in rows. A result backend would be a second truth, and one more thing to lose.
+    task_ignore_result=True,
+    task_store_errors_even_if_ignored=False,
+    task_serializer="json",
+    accept_content=["json"],
+    task_default_queue="housekeeping",
+    task_queues=[Queue(name) for name in ("webhooks", "jobs", "exports", "housekeeping")],
+    task_create_missing_queues=False,  # a misspelt -Q is an error, not a queue that nobody rings
+    task_publish_retry=False,
+    timezone="UTC",
+    # One sender for each core, and room for jobs and ticks beside them.
+    worker_concurrency=(os.cpu_count() or 1) + SLOTS_FOR_JOBS,
+    # After SIGTERM, running tasks get this long (seconds) before they are ended.
+    worker_soft_shutdown_timeout=15.0,
+    worker_send_task_events=True,  # Flower shows tasks by these
+    # Slots are claimed in Postgres: what beat remembers between two starts would add nothing, so it keeps no file.
+    beat_scheduler="celery.beat:Scheduler",
+    beat_max_loop_interval=5,
+    beat_schedule={
+        "webhook-delivery-sweep": {
+            "task": "jobs.poll",
+            "schedule": 60,
+            "kwargs": {"name": "webhook-delivery-sweep", "period": 60, "chosen": ["webhooks"]},
+            "options": {"queue": "housekeeping", "expires": 55},
+        },
+        "gdpr-export-poll": {
+            "task": "jobs.poll",
+            "schedule": 5,
+            "kwargs": {"name": "gdpr-export-poll", "period": 5},
+            "options": {"queue": "housekeeping", "expires": 5},
+        },
+        "housekeeping": {
+            "task": "hyrelog.housekeeping",
+            "schedule": 600,
+            "kwargs": {"name": "housekeeping", "period": 600},
+            "options": {"queue": "housekeeping", "expires": 300},
+        },
+    },
+)
+app.autodiscover_tasks()
+
+
+@signals.celeryd_init.connect
+@signals.beat_init.connect
+def refuse_bad_settings(**_: Any) -> None:
+    """Celery runs Django's system checks and goes on whatever they say; a worker with a bad setting must not."""
+    problems = [message for message in checks.run_checks() if message.is_serious()]
+    if problems:
+        raise SystemExit("HyreLog does not start:\n" + "\n".join(str(problem) for problem in problems))
+
+
+@signals.setup_logging.connect
+def keep_logging(loglevel: int | None = None, **_: Any) -> None:
+    """Logs stay as Django's settings made them; Celery would put its own in their place."""
+    if loglevel is not None:
+        logging.getLogger().setLevel(loglevel)

@@ -1,0 +1,46 @@
+"""System checks: a bad setting stops the process at its start, with a hint."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
+
+from hyrelog.settings import env
+
+
+@register()
+def environment(**_: Any) -> Sequence[CheckMessage]:
+    """hyrelog.E001: a setting from the environment is missing or breaks its rule."""
+    return [Error(problem.message, hint=problem.hint, id="hyrelog.E001") for problem in env.problems]
+
+
+@register()
+def encryption_keys(**_: Any) -> Sequence[CheckMessage]:
+    """hyrelog.E002: no usable encryption key."""
+    hint = "Comma-separated Fernet keys, newest first; make one with cryptography.fernet.Fernet.generate_key()."
+    keys = settings.HYRELOG_ENCRYPTION_KEYS
+    if not keys:
+        return [Error("HYRELOG_ENCRYPTION_KEYS is not set.", hint=hint, id="hyrelog.E002")]
+    for position, key in enumerate(keys, start=1):
+        try:
+            Fernet(key)
+        except ValueError:
+            message = f"Key number {position} of HYRELOG_ENCRYPTION_KEYS is not a Fernet key."
+            return [Error(message, hint=hint, id="hyrelog.E002")]
+    return []
+
+
+@register(deploy=True)
+def open_networks(**_: Any) -> Sequence[CheckMessage]:
+    """hyrelog.W001: development's openings are on."""
+    if settings.WEBHOOK_ALLOWED_NETWORKS or settings.WEBHOOK_ALLOW_HTTP:
+        return [
+            Warning(
+                "Webhooks may reach private networks or use plain http.",
+                hint="Unset WEBHOOK_ALLOWED_NETWORKS and WEBHOOK_ALLOW_HTTP in production.",
+                id="hyrelog.W001",
+            )
+        ]
+    return []

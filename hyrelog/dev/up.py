@@ -1,0 +1,147 @@
+"""`python manage.py up`: everything that HyreLog needs, on this machine, until Ctrl+C."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from honcho.environ import parse_procfile
+
+from hyrelog.dev import env_file, state
+from hyrelog.dev.announcement import PORT_OF, Announcement, describe_run
+from hyrelog.dev.child import Child
+from hyrelog.dev.console import Console
+from hyrelog.dev.hosting import ServerFailed, find_hosting
+from hyrelog.dev.lifeline import die_with_parent
+from hyrelog.dev.ports import NoFreePort, first_free
+from hyrelog.dev.postgres import Postgres
+from hyrelog.dev.redis import Redis
+from hyrelog.dev.server import Server
+from hyrelog.dev.supervisor import STOP_SIGNALS, Supervisor
+from hyrelog.env import Environment, parse_env_file
+
+PORTS = {"PORT": 8000, "FLOWER_PORT": 5555, "METRICS_PORT": 9091, "RECEIVER_PORT": 8001}
+SERVERS: dict[str, type[Server]] = {"DATABASE_URL": Postgres, "REDIS_URL": Redis}
+
+
+class CannotStart(Exception):  # noqa: N818 - it says what happened
+    """`up` cannot start; the message tells why."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    procfile = (state.CHECKOUT / "Procfile").read_text(encoding="utf-8")
+    commands: dict[str, str] = parse_procfile(procfile).processes
+    options = _parse(arguments, names=list(commands))
+    console = Console()
+    home = state.state_folder()
+    for each in STOP_SIGNALS:  # set anew: a shell has its background jobs ignore SIGINT
+        signal.signal(each, signal.default_int_handler)
+    try:
+        state.make(home)
+        with state.alone_in(home), ExitStack() as cleanup:
+            _run({name: commands[name] for name in options.only}, home, console, cleanup, demo=options.demo)
+    except KeyboardInterrupt:
+        pass
+    except (state.AlreadyUp, ServerFailed, NoFreePort, CannotStart) as problem:
+        raise SystemExit(str(problem)) from None
+    console.say("Stopped.")
+
+
+def _run(commands: dict[str, str], home: Path, console: Console, cleanup: ExitStack, *, demo: bool) -> None:
+    run_file = home / "run.json"
+    run_file.unlink(missing_ok=True)
+    env_file.complete(home / "env")
+    servers = _start_servers(home, console, cleanup)
+    environment = _environment(home, console)
+    _prepare(environment, demo=demo)
+
+    values = parse_env_file(home / "env") | environment
+    run = describe_run(values, running=commands, demo=demo)
+    ports = [int(values[variable]) for process, variable in PORT_OF.items() if process in commands]
+    announcement = Announcement(run_file, run, console=console, ports=ports)
+    children = [Child(*each, environment=environment, folder=state.CHECKOUT) for each in commands.items()]
+    supervisor = Supervisor(children, servers=servers, console=console)
+    supervisor.run(on_change=announcement.update, on_tick=announcement.make_when_ready)
+
+
+def _start_servers(home: Path, console: Console, cleanup: ExitStack) -> list[Server]:
+    """Start those that no URL of the user's own takes the place of; `cleanup` stops them."""
+    servers: list[Server] = []
+    for variable, kind in SERVERS.items():
+        remembered = parse_env_file(home / "env").get(variable, "")
+        url = os.environ.get(variable) or remembered
+        if url and (url != remembered or not kind.recognise(url)):
+            continue
+        server = kind(find_hosting(home, announce=console.say), remembered=url, announce=console.say)
+        cleanup.callback(_stop, server)
+        server.start()
+        servers.append(server)
+        env_file.write(home / "env", {variable: server.url})
+        os.environ[variable] = server.url
+    return servers
+
+
+def _environment(home: Path, console: Console) -> dict[str, str]:
+    """What the processes get: ours, the ports, and a PATH on which they find their programs without a venv."""
+    reader = Environment(file=home / "env")
+    ports: dict[str, str] = {}
+    for variable, usual in PORTS.items():
+        wanted = reader.integer(variable, usual, least=1, most=65535)
+        port = first_free(wanted, spoken_for=[int(other) for other in ports.values()])
+        if port != wanted:
+            console.say(f"{variable}={wanted} is taken: using {port}.")
+        ports[variable] = str(port)
+    if reader.problems:
+        raise CannotStart("\n".join(f"{problem.message} {problem.hint}" for problem in reader.problems))
+    return (
+        os.environ
+        | ports
+        | {
+            "HYRELOG_HOME": str(home),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+            "PYTHONUNBUFFERED": "1",  # lines appear when they are written
+        }
+    )
+
+
+def _prepare(environment: Mapping[str, str], *, demo: bool) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hyrelog.dev.prepare", *([] if demo else ["--no-demo"])],
+        cwd=state.CHECKOUT,
+        env=environment,
+        check=False,
+        start_new_session=True,
+        preexec_fn=die_with_parent(signal.SIGTERM),
+    )
+    if done.returncode != 0:
+        raise CannotStart("The database could not be prepared; the lines above say why.")
+
+
+def _stop(server: Server) -> None:
+    for each in STOP_SIGNALS:  # impatience would only leave a server behind
+        signal.signal(each, signal.SIG_IGN)
+    server.stop()
+
+
+def _parse(arguments: Sequence[str], *, names: list[str]) -> argparse.Namespace:
+    def some(text: str) -> list[str]:
+        chosen = [name.strip() for name in text.split(",")]
+        if unknown := [name for name in chosen if name not in names]:
+            raise argparse.ArgumentTypeError(
+                f"{', '.join(unknown)!r} is not in the Procfile; choose from {','.join(names)}."
+            )
+        return chosen
+
+    parser = argparse.ArgumentParser(
+        prog="manage.py up",
+        description="Start HyreLog with everything it needs; Ctrl+C stops it.",
+        epilog="DATABASE_URL and REDIS_URL name servers of your own; PORT, FLOWER_PORT, METRICS_PORT and RECEIVER_PORT "
+        "choose ports; HYRELOG_HOME chooses the folder of all state, by default .hyrelog in the checkout.",
+    )
+    parser.add_argument("--no-demo", dest="demo", action="store_false", help="make no demo tenant")
+    parser.add_argument("--only", type=some, default=names, metavar="NAMES", help=f"a part of {','.join(names)}")
+    return parser.parse_args(arguments)

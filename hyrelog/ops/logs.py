@@ -1,0 +1,66 @@
+"""Logs: one line per fact, as JSON for machines or coloured text for people (LOG_FORMAT), on standard error."""
+
+import logging
+import logging.config
+from collections.abc import Mapping
+from typing import Any, cast
+
+import structlog
+
+_logger = structlog.stdlib.get_logger("hyrelog")
+
+QUIET = ("events.recorded", "lane.rung", "process.renewed")
+"""Facts that are told too often to be a line each in a log that people read."""
+
+
+def configure(options: Mapping[str, Any]) -> None:
+    """Django's LOGGING_CONFIG; `options` is `{"format": "json" | "console"}`."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    last: list[Any] = (
+        [structlog.dev.ConsoleRenderer()]
+        if options["format"] == "console"
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+    )
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "line": {
+                    "()": structlog.stdlib.ProcessorFormatter,
+                    "foreign_pre_chain": shared,
+                    "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+                }
+            },
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+            "root": {"handlers": ["stderr"], "level": "INFO"},
+            "loggers": {
+                # One line per task would be one line per bell; what a bell led to is told by notices.
+                "celery.worker.strategy": {"level": "WARNING"},
+                "celery.app.trace": {"level": "WARNING"},
+                "celery.beat": {"level": "WARNING"},
+            },
+        }
+    )
+
+
+def log_notice(name: str, facts: Mapping[str, Any]) -> None:
+    """The subscriber that turns notices into log lines."""
+    level = logging.DEBUG if name in QUIET else logging.INFO
+    _logger.log(level, name, **cast("dict[str, Any]", {key: _plain(value) for key, value in facts.items()}))
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (int, float, bool, type(None))) else str(value)

@@ -1,0 +1,133 @@
+"""Django's settings, all read from the environment through one typed reader; docs/configuration.md tells of each."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+
+from hyrelog.env import Environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+HYRELOG_HOME = Path(os.environ.get("HYRELOG_HOME") or BASE_DIR / ".hyrelog")
+"""Where development keeps its state: embedded servers, generated secrets, exports."""
+
+env = Environment(file=HYRELOG_HOME / "env")
+
+# --- Identity and secrets ---------------------------------------------------------------------------------------
+
+_GENERATED = "`python manage.py up` writes one into .hyrelog/env for development; in production, set it yourself."
+SECRET_KEY = env.required("SECRET_KEY", hint=_GENERATED)
+HYRELOG_ENCRYPTION_KEYS = env.names("HYRELOG_ENCRYPTION_KEYS")
+"""Fernet keys, newest first: the first one encrypts, all of them decrypt."""
+DEBUG = env.boolean("DEBUG", default=False)
+ALLOWED_HOSTS = list(env.names("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]")))
+CSRF_TRUSTED_ORIGINS = list(env.names("CSRF_TRUSTED_ORIGINS"))
+
+# --- Postgres and Redis -----------------------------------------------------------------------------------------
+
+DATABASES: dict[str, Any] = {
+    "default": dj_database_url.parse(env.required("DATABASE_URL", hint="Example: postgres://user:pass@host/hyrelog."))
+    | {
+        "ATOMIC_REQUESTS": False,  # transactions are named where they begin
+        "DISABLE_SERVER_SIDE_CURSORS": True,  # PgBouncer in transaction mode loses them between statements
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "connect_timeout": 5,
+            "application_name": "hyrelog",
+            "prepare_threshold": None,  # prepared statements do not survive PgBouncer either
+            # A peer that vanished without a word is noticed within a minute, not after the kernel's two hours.
+            "keepalives_idle": 20,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+        },
+    }
+}
+DATABASE_POOL_SIZE = env.integer("DATABASE_POOL_SIZE", 10, least=1, most=200)
+"""Connections that a web process keeps at the most; workers hold their own, outside any pool."""
+REDIS_URL = env.required("REDIS_URL", hint="Example: redis://127.0.0.1:6379/0.")
+
+# --- The tenants' API -------------------------------------------------------------------------------------------
+
+API_RATE_LIMIT = env.integer("API_RATE_LIMIT", 1200, least=1, most=10_000_000)
+"""Requests a minute for each API key."""
+
+# --- Webhooks ---------------------------------------------------------------------------------------------------
+
+WEBHOOK_RETRY_SCHEDULE = env.schedule("WEBHOOK_RETRY_SCHEDULE", (60, 300, 1800, 21600))
+WEBHOOK_TRANSPORT = env.text("WEBHOOK_TRANSPORT", "curl", choices=("curl", "requests"))
+WEBHOOK_TIMEOUT_SECONDS = env.seconds("WEBHOOK_TIMEOUT_SECONDS", 15, most=60)
+WEBHOOK_ALLOWED_NETWORKS = env.networks("WEBHOOK_ALLOWED_NETWORKS")
+WEBHOOK_ALLOW_HTTP = env.boolean("WEBHOOK_ALLOW_HTTP", default=False)
+WEBHOOK_MAX_IN_FLIGHT = env.integer("WEBHOOK_MAX_IN_FLIGHT", 200, least=1, most=2000)
+"""Requests that one worker process keeps on the wire at the most."""
+
+# --- GDPR -------------------------------------------------------------------------------------------------------
+
+EXPORT_STORAGE = env.text("EXPORT_STORAGE", str(HYRELOG_HOME / "exports"))
+GDPR_EXPORTS_PER_DAY = env.integer("GDPR_EXPORTS_PER_DAY", 5, least=1, most=10_000)
+
+# --- Observability ----------------------------------------------------------------------------------------------
+
+LOG_FORMAT = env.text("LOG_FORMAT", "json", choices=("json", "console"))
+METRICS_PORT = env.integer("METRICS_PORT", 9091, least=1, most=65535)
+
+# --- Django -----------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "hyrelog.apps.HyreLogConfig",
+    "audit.apps.AuditConfig",
+    "jobs.apps.JobsConfig",
+    "webhooks.apps.WebhooksConfig",
+    "gdpr.apps.GdprConfig",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+ROOT_URLCONF = "hyrelog.urls"
+ASGI_APPLICATION = "hyrelog.asgi.application"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+SERVESTATIC_USE_FINDERS = True  # admin's own files need no `collectstatic`
+DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024  # a batch of 1,000 events of 16 KiB
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+# Behind TLS (COOKIES_SECURE=true) the cookies never travel in the clear.
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.boolean("COOKIES_SECURE", default=False)
+LOGGING_CONFIG = "hyrelog.ops.logs.configure"
+LOGGING = {"format": LOG_FORMAT}

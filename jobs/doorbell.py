@@ -1,0 +1,126 @@
+"""The doorbell: tells the workers, through Celery, that there may be work in a lane.
+
+A ring never fails and never stalls its caller: a thread publishes it, whatever state the broker is in. Rings that come
+while one is being published are one ring; across processes a short-lived mark in Redis keeps a lane from being rung again
+before the last ring was heard, so that no queue grows while no worker listens. A lost ring costs latency: the poll rings
+every lane with due work every five seconds.
+"""
+
+import atexit
+import logging
+import os
+import threading
+from dataclasses import dataclass, field
+
+import redis
+from celery import current_app
+from django.conf import settings
+from django.db import transaction
+
+from audit.notices import notice
+
+EXPIRES = 60
+"""Seconds after which a ring that nobody heard is void."""
+HEARD_WITHIN = 5
+"""Seconds for which a ring keeps further ones back, unless it is heard before."""
+LAST_WORDS = 2.0
+"""Seconds that a process which ends waits for its last rings."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Publisher:
+    """The thread that publishes, and the lanes that wait for it."""
+
+    waiting: set[str] = field(default_factory=set)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    thread: threading.Thread | None = None
+    busy: bool = False
+
+
+_tasks: dict[str, tuple[str, str]] = {}
+_publisher = _Publisher()
+
+
+def hang(lane: str, *, task: str, queue: str) -> None:
+    """Say which task, through which queue, is a lane's bell."""
+    _tasks[lane] = (task, queue)
+
+
+def ring_on_commit(lane: str) -> None:
+    """Ring once the caller's transaction is committed."""
+    transaction.on_commit(lambda: ring(lane), robust=True)
+
+
+def ring(lane: str) -> None:
+    """Ring now; returns at once."""
+    with _publisher.changed:
+        _publisher.waiting.add(lane)
+        if _publisher.thread is None:
+            _publisher.thread = threading.Thread(target=_publish_for_ever, name="doorbell", daemon=True)
+            _publisher.thread.start()
+        _publisher.changed.notify_all()
+
+
+def heard(lane: str) -> None:
+    """Say that a worker has begun to look: from now on a ring is news again.
+
+    It must be said before looking: what is committed after that rings anew.
+    """
+    try:
+        _redis().delete(_mark(lane))
+    except redis.RedisError:
+        logger.debug("Redis is away; the mark of lane %s runs out by itself.", lane)
+
+
+def wait_published(timeout: float) -> bool:
+    """Wait until nothing is left to publish; says whether that was so within `timeout` seconds."""
+    with _publisher.changed:
+        return _publisher.changed.wait_for(lambda: not _publisher.waiting and not _publisher.busy, timeout)
+
+
+def _publish_for_ever() -> None:
+    publisher = _publisher
+    while True:
+        with publisher.changed:
+            publisher.busy = False
+            publisher.changed.notify_all()
+            publisher.changed.wait_for(lambda: publisher.waiting)
+            lanes, publisher.waiting, publisher.busy = publisher.waiting, set(), True
+        for lane in sorted(lanes):
+            _publish(lane)
+
+
+def _publish(lane: str) -> None:
+    task, queue = _tasks[lane]
+    try:
+        if _redis().set(_mark(lane), 1, nx=True, ex=HEARD_WITHIN):
+            current_app.send_task(task, args=[lane], queue=queue, expires=EXPIRES, retry=False, ignore_result=True)
+            notice("lane.rung", lane=lane)
+    except Exception as error:  # noqa: BLE001  whatever a broker does, it must not end the thread
+        logger.warning("Lane %s could not be rung (%s); the poll will find its work.", lane, error)
+
+
+def _mark(lane: str) -> str:
+    return f"hyrelog:rung:{lane}"
+
+
+_client: redis.Redis | None = None
+
+
+def _redis() -> redis.Redis:
+    global _client  # noqa: PLW0603  one connection pool for each process
+    if _client is None:
+        _client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2)
+    return _client
+
+
+def _start_afresh() -> None:
+    """A forked child has neither its parent's thread nor a right to its sockets."""
+    global _publisher, _client  # noqa: PLW0603
+    _publisher, _client = _Publisher(), None
+
+
+os.register_at_fork(after_in_child=_start_afresh)
+atexit.register(lambda: _publisher.thread and wait_published(LAST_WORDS))

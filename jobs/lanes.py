@@ -1,0 +1,51 @@
+"""Lanes: a kind of due work, the Celery task that does it, and how to see and to rescue it.
+
+The truth is the rows; a lane's bell only says that there may be some.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from audit.notices import notice
+from jobs import doorbell
+from jobs.models import WorkerProcess
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """`has_due(now)` tells whether a row is due; `rescue(now)` takes back orphans and says how many."""
+
+    name: str
+    task: str
+    queue: str
+    has_due: Callable[[datetime], bool]
+    rescue: Callable[[datetime], int]
+
+
+_lanes: dict[str, Lane] = {}
+
+
+def register(lane: Lane) -> None:
+    """Add a lane; each app does it in its `apps.py`."""
+    _lanes[lane.name] = lane
+    doorbell.hang(lane.name, task=lane.task, queue=lane.queue)
+
+
+def names() -> tuple[str, ...]:
+    return tuple(_lanes)
+
+
+def poll(chosen: Iterable[str], *, now: datetime) -> None:
+    """Take back orphans, and ring each chosen lane that has due work."""
+    for name in chosen:
+        lane = _lanes[name]
+        if rescued := lane.rescue(now):
+            notice("lane.rescued", lane=name, count=rescued)
+        if lane.has_due(now):
+            doorbell.ring(name)
+
+
+def bury() -> int:
+    """Delete the rows of processes whose lease has run out, once nothing is claimed for them; says how many."""
+    return WorkerProcess.objects.all().expired().delete()[0]

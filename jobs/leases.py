@@ -1,0 +1,84 @@
+"""The lease of a worker process: one row, renewed every 10 s by a thread of the process that it stands for.
+
+A process that stops (killed, hung as a whole, cut off from Postgres) lets its lease run out after 30 s by the database's
+clock; what it had claimed is then taken back by any other.
+"""
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable
+
+from django.db import Error, connection
+
+from jobs.models import WorkerProcess
+
+RENEW_EVERY = 10.0
+"""Seconds; a third of the lease, so that two renewals may fail."""
+
+logger = logging.getLogger(__name__)
+
+
+class ProcessLease:
+    """Keeps the calling process registered; `beat`, if given, is called in the thread after each renewal."""
+
+    def __init__(self, *, queues: list[str], beat: Callable[[], None] | None = None) -> None:
+        self._queues = queues
+        self._beat = beat
+        self._process_id: uuid.UUID | None = None
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+
+    def start(self) -> None:
+        """Begin to renew, in a thread; Postgres may be away for now."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the lease at once, so that nobody waits for it to run out."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Let go of whatever was claimed under this lease, after a failure that leaves it unsettled.
+
+        The claims are orphans then, taken back by any process; this one goes on under a new id.
+        """
+        with self._lock:
+            process_id, self._process_id = self._process_id, None
+        if process_id:
+            try:
+                WorkerProcess.objects.filter(pk=process_id).delete()
+            except Error:
+                logger.warning("Could not end the lease of process %s: it runs out by itself.", process_id)
+
+    @property
+    def process_id(self) -> uuid.UUID:
+        """The row to claim for. Raises django.db.Error if there is none yet and Postgres is away."""
+        with self._lock:
+            if self._process_id is None:
+                self._process_id = WorkerProcess.objects.all().register(queues=self._queues).id
+            return self._process_id
+
+    def renew(self) -> None:
+        """Extend the lease, or begin a new one under a new id if it has run out."""
+        if not WorkerProcess.objects.all().renew(self.process_id):
+            logger.warning("The lease of this process had run out; its claims are lost. It goes on under a new one.")
+            self.give_up()
+            _ = self.process_id
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self.renew()
+                if self._beat:
+                    self._beat()
+            except Exception:
+                # This thread must outlive whatever goes wrong in it: without it the process is taken for dead.
+                logger.exception("The lease could not be renewed; trying again in %d s.", RENEW_EVERY)
+                connection.close()
+            if self._ended.wait(RENEW_EVERY):
+                connection.close()
+                return

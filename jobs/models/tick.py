@@ -1,0 +1,43 @@
+from datetime import timedelta
+
+from django.db import connection, models
+
+NO_TICK_FOR = timedelta(seconds=90)
+
+
+class TickManager(models.Manager["Tick"]):
+    def claim(self, *, name: str, period: int) -> bool:
+        """Take the current time slot of `period` seconds, by the database's clock; says whether nobody had it yet.
+
+        Two beats, or a message that comes twice, thus do one tick's work once.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                INSERT INTO jobs_tick AS tick (name, slot, claimed_at)
+                VALUES (%(name)s, floor(extract(epoch FROM now()) / %(period)s)::bigint, now())
+                ON CONFLICT (name) DO UPDATE SET slot = excluded.slot, claimed_at = excluded.claimed_at
+                WHERE tick.slot < excluded.slot
+                """,
+                {"name": name, "period": period},
+            )
+            return cursor.rowcount == 1
+
+    def silent(self) -> bool:
+        """Whether no tick at all was claimed for 90 s, by the database's clock: beat is down."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT coalesce(max(claimed_at) < now() - %s, true) FROM jobs_tick", [NO_TICK_FOR])
+            return bool(cursor.fetchone()[0])
+
+
+class Tick(models.Model):
+    """The latest time slot of a periodic task that was claimed."""
+
+    name = models.CharField(primary_key=True, max_length=100)
+    slot = models.BigIntegerField()
+    claimed_at = models.DateTimeField()
+
+    objects = TickManager()
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.slot}"

@@ -1,0 +1,56 @@
+"""How many of a worker's processes one kind of long task may hold at once, so that the others' turn always comes.
+
+A slot is a byte of a file, locked by the process that holds it. The kernel gives it back when that process ends, however
+it ends: a semaphore would be lost with a killed child.
+"""
+
+import fcntl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_file = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the process and its children
+_processes = 1
+
+ROOM = 1_000
+"""Bytes of the file for each kind of slot."""
+LONG, SENDING = 0, 1
+
+
+def divide(processes: int) -> None:
+    """Say, in the parent, before it forks, how many processes there are to divide."""
+    global _processes  # noqa: PLW0603  one worker, one division
+    _processes = processes
+
+
+@contextmanager
+def sending() -> Iterator[bool]:
+    """Hold a slot for sending; yields False where there is none. All but two processes may send."""
+    with _slot(SENDING, _processes - 2) as mine:
+        if not mine:
+            yield False
+            return
+        with long() as mine_too:
+            yield mine_too
+
+
+@contextmanager
+def long() -> Iterator[bool]:
+    """Hold a slot for a task that may last; yields False where there is none. One process is kept for ticks."""
+    with _slot(LONG, _processes - 1) as mine:
+        yield mine
+
+
+@contextmanager
+def _slot(kind: int, limit: int) -> Iterator[bool]:
+    for place in range(kind * ROOM, kind * ROOM + max(1, limit)):
+        try:
+            fcntl.lockf(_file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+        except OSError:
+            continue
+        try:
+            yield True
+        finally:
+            fcntl.lockf(_file, fcntl.LOCK_UN, 1, place)
+        return
+    yield False

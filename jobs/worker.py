@@ -1,0 +1,67 @@
+"""What a Celery worker process does at its start and its end: it holds a lease, and polls when no beat does."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from celery import signals
+from django.utils import timezone
+
+from jobs import lanes, slots, stopping
+from jobs.leases import ProcessLease
+from jobs.models import Tick
+
+_lease: ProcessLease | None = None
+_queues: list[str] = []
+
+
+def lease() -> ProcessLease:
+    """The lease of this worker process. Raises RuntimeError outside a Celery worker."""
+    if _lease is None:
+        raise RuntimeError("This process holds no lease: tasks that claim rows run in a Celery worker's processes.")
+    return _lease
+
+
+@contextmanager
+def claiming() -> Iterator[ProcessLease]:
+    """The lease to claim for; whatever is raised inside gives it up, so that no claim is left without an owner."""
+    held = lease()
+    try:
+        yield held
+    except BaseException:
+        held.give_up()
+        raise
+
+
+@signals.celeryd_after_setup.connect
+def divide_slots(sender: str, instance: Any, **_: Any) -> None:  # noqa: ARG001  Celery passes by name
+    """In the parent, before it forks: what its children share."""
+    slots.divide(instance.concurrency)
+    stopping.forget()
+    _queues[:] = sorted(instance.app.amqp.queues.consume_from)
+
+
+@signals.worker_shutting_down.connect
+def ask_to_stop(**_: Any) -> None:
+    """In the parent: long tasks of the children come to an end."""
+    stopping.ask()
+
+
+@signals.worker_process_init.connect
+def begin(**_: Any) -> None:
+    """In a child, after the fork."""
+    global _lease  # noqa: PLW0603  one lease for each process
+    _lease = ProcessLease(queues=list(_queues), beat=poll_if_beat_is_silent)
+    _lease.start()
+
+
+@signals.worker_process_shutdown.connect
+def end(**_: Any) -> None:
+    if _lease is not None:
+        _lease.stop()
+
+
+def poll_if_beat_is_silent() -> None:
+    """Do beat's work while there has been no tick for 90 s."""
+    if Tick.objects.silent():
+        lanes.poll(lanes.names(), now=timezone.now())

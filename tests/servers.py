@@ -1,0 +1,59 @@
+"""A pytest plugin: a real Postgres and a real Redis for the run, unless DATABASE_URL and REDIS_URL name others.
+
+Named in addopts, so that it is there before pytest-django reads the settings.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from hyrelog.dev.hosting import find_hosting
+from hyrelog.dev.postgres import Postgres
+from hyrelog.dev.redis import Redis
+from hyrelog.dev.server import Server
+
+
+class QuickPostgres(Postgres):
+    """One whose data need not outlive the run, nor a power cut."""
+
+    durable = False
+
+
+@pytest.hookimpl(wrapper=True)  # wrappers come before pytest-django's own, which reads the settings
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+    home = Path(tempfile.mkdtemp(prefix="hyrelog-tests-"))
+    early_config.add_cleanup(lambda: shutil.rmtree(home))
+    home.chmod(0o711)  # as root, the account that runs the servers passes through it
+    os.environ |= {
+        "HYRELOG_HOME": str(home),
+        "SECRET_KEY": "for-tests-only",
+        "HYRELOG_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+        "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
+        "WEBHOOK_ALLOW_HTTP": "true",
+        "LOG_FORMAT": "console",
+    }
+    only_looking = early_config.known_args_namespace
+    if only_looking.collectonly or only_looking.help or only_looking.version:
+        os.environ.setdefault("DATABASE_URL", "postgres://127.0.0.1:1/not-started")
+        os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:1/0")
+    else:
+        _serve(early_config, home)
+    return (yield)
+
+
+def _serve(config: pytest.Config, home: Path) -> None:
+    hosting = find_hosting(home, announce=lambda _: None)
+    if hosting.folder != home:
+        config.add_cleanup(lambda: shutil.rmtree(hosting.folder))
+    kinds: dict[str, type[Server]] = {"DATABASE_URL": QuickPostgres, "REDIS_URL": Redis}
+    for variable, kind in kinds.items():
+        if not os.environ.get(variable):
+            server = kind(hosting, announce=lambda _: None)
+            config.add_cleanup(server.stop)  # clean-ups run last in, first out, after a Ctrl+C too
+            server.start()
+            os.environ[variable] = server.url

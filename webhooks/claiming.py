@@ -1,0 +1,94 @@
+"""Claiming deliveries, and taking back what dead processes had claimed.
+
+Each is one short statement over a partial index, whatever the size of the table.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection
+
+from webhooks.policy import LOST_LIMIT
+
+# A row is taken only for a process whose lease is alive: a stale one would take what it cannot keep.
+_CLAIM = """
+    WITH due AS MATERIALIZED (
+        SELECT id FROM webhooks_webhookdelivery
+        WHERE next_attempt_at <= %(now)s
+          AND EXISTS (SELECT FROM jobs_workerprocess WHERE id = %(process)s AND lease_expires_at > now())
+        ORDER BY next_attempt_at, id
+        LIMIT %(limit)s
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE webhooks_webhookdelivery AS delivery
+    SET status = 'SENDING', next_attempt_at = NULL, attempt = attempt + 1,
+        claim_token = %(token)s, claimed_by = %(process)s
+    FROM due
+    WHERE delivery.id = due.id
+    RETURNING delivery.id, delivery.event_id, delivery.webhook_id, delivery.company_id, delivery.attempt,
+              delivery.failures, delivery.envelope_version
+"""
+
+# What died before its request was on record was never sent: its claim is undone. What died after may have arrived: it
+# is repeated at once, outside the schedule, until ten in a row were lost.
+_RESCUE = """
+    WITH orphan AS MATERIALIZED (
+        SELECT id FROM webhooks_webhookdelivery AS delivery
+        WHERE status = 'SENDING' AND NOT EXISTS (
+            SELECT FROM jobs_workerprocess AS process
+            WHERE process.id = delivery.claimed_by AND process.lease_expires_at > now()
+        )
+        ORDER BY id
+        LIMIT 1000
+        FOR UPDATE SKIP LOCKED
+    ), lost AS (
+        UPDATE webhooks_webhookattempt AS attempt
+        SET result = 'lost', finished_at = %(now)s,
+            error = 'The worker died with this request on the wire: it may have been delivered.'
+        FROM orphan
+        WHERE attempt.delivery_id = orphan.id AND attempt.result = 'sending'
+        RETURNING attempt.delivery_id
+    )
+    UPDATE webhooks_webhookdelivery AS delivery
+    SET status = CASE WHEN lost.delivery_id IS NULL AND attempt = 1 THEN 'PENDING' ELSE 'FAILED' END,
+        attempt = CASE WHEN lost.delivery_id IS NULL THEN attempt - 1 ELSE attempt END,
+        lost_in_a_row = CASE WHEN lost.delivery_id IS NULL THEN lost_in_a_row ELSE lost_in_a_row + 1 END,
+        next_attempt_at = CASE
+            WHEN lost.delivery_id IS NOT NULL AND lost_in_a_row + 1 >= %(limit)s THEN NULL ELSE %(now)s END,
+        completed_at = CASE
+            WHEN lost.delivery_id IS NOT NULL AND lost_in_a_row + 1 >= %(limit)s THEN %(now)s END,
+        error = CASE WHEN lost.delivery_id IS NULL THEN error ELSE 'The worker died during the last attempt.' END,
+        claim_token = NULL, claimed_by = NULL
+    FROM orphan LEFT JOIN lost ON lost.delivery_id = orphan.id
+    WHERE delivery.id = orphan.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A delivery that this process holds, as it was when it was claimed."""
+
+    id: uuid.UUID
+    event_id: uuid.UUID
+    webhook_id: uuid.UUID
+    company_id: uuid.UUID
+    attempt: int
+    failures: int
+    envelope_version: int
+    token: uuid.UUID
+
+
+def claim(*, process: uuid.UUID, limit: int, now: datetime) -> list[Claimed]:
+    """Take at most `limit` due deliveries, the longest due first, for a process whose lease is alive."""
+    token = uuid.uuid4()
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, {"process": process, "limit": limit, "now": now, "token": token})
+        return [Claimed(*row, token) for row in cursor.fetchall()]
+
+
+def rescue(*, now: datetime) -> int:
+    """Make the deliveries of dead processes due again; says how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(_RESCUE, {"now": now, "limit": LOST_LIMIT})
+        return cursor.rowcount

@@ -1,0 +1,31 @@
+"""Secrets at rest: encrypted with the first of HYRELOG_ENCRYPTION_KEYS, readable with any of them.
+
+To rotate a key, put a new one in front, re-save what the old one encrypted, then drop the old one.
+"""
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+
+
+class UnreadableSecret(Exception):  # noqa: N818  names what is wrong
+    """None of HYRELOG_ENCRYPTION_KEYS decrypts a stored secret."""
+
+    def __init__(self) -> None:
+        super().__init__("None of HYRELOG_ENCRYPTION_KEYS decrypts this secret; put the key that encrypted it back.")
+
+
+def encrypt(plaintext: str) -> str:
+    """The text as a Fernet token."""
+    return _keys().encrypt(plaintext.encode()).decode()
+
+
+def decrypt(token: str) -> str:
+    """The text of a Fernet token; raises UnreadableSecret."""
+    try:
+        return _keys().decrypt(token).decode()
+    except InvalidToken:
+        raise UnreadableSecret from None
+
+
+def _keys() -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in settings.HYRELOG_ENCRYPTION_KEYS])

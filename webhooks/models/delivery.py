@@ -1,0 +1,120 @@
+from datetime import datetime
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from audit.chain import timestamp
+from audit.ids import uuid7
+from audit.models import AuditEvent, Company
+from webhooks.models.webhook import Webhook
+
+ENVELOPE_VERSION = 1
+"""How bodies are rendered; kept with each delivery, so that its body never changes under way."""
+
+
+class Status(models.TextChoices):
+    PENDING = "PENDING", "pending"  # not yet attempted. Rescuer: the sweep
+    SENDING = "SENDING", "sending"  # claimed. Rescuer: `rescue`, once the process's lease has run out
+    SUCCESS = "SUCCESS", "success"  # end: retention
+    FAILED = "FAILED", "failed"  # retried when due (rescuer: the sweep); without a due time, given up
+    HELD = "HELD", "held"  # the endpoint is disabled. End: recovered, or retention
+    CANCELLED = "CANCELLED", "cancelled"  # end: retention
+
+
+class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
+    def due(self, *, now: datetime) -> "WebhookDeliveryQuerySet":
+        return self.filter(next_attempt_at__lte=now)
+
+    def of(self, company: Company) -> "WebhookDeliveryQuerySet":
+        return self.filter(company=company)
+
+    def waiting(self) -> "WebhookDeliveryQuerySet":
+        """Those that will be attempted, or would be if their endpoint were enabled."""
+        return self.filter(Q(next_attempt_at__isnull=False) | Q(status=Status.HELD))
+
+    def in_status(self, status: str) -> "WebhookDeliveryQuerySet":
+        """Those in a status of the API: one of `Status`, or RETRYING for failed ones that will be tried again."""
+        if status == "RETRYING":
+            return self.filter(status=Status.FAILED, next_attempt_at__isnull=False)
+        return self.filter(status=status)
+
+    def redeliver(self, *, now: datetime) -> int:
+        """Begin a new round of attempts for those that are at rest; says how many there were."""
+        at_rest = self.filter(next_attempt_at=None).exclude(status=Status.SENDING).filter(webhook__deleted_at=None)
+        return at_rest.update(
+            status=Status.PENDING, next_attempt_at=now, failures=0, lost_in_a_row=0, completed_at=None
+        )
+
+    def cancel(self) -> int:
+        """End those that wait; says how many there were. One on the wire goes on."""
+        return self.waiting().update(status=Status.CANCELLED, next_attempt_at=None, completed_at=Now())
+
+
+class WebhookDelivery(models.Model):
+    """One event on its way to one webhook. `attempt` counts what was claimed, `failures` what the schedule counts."""
+
+    Status = Status
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    company = models.ForeignKey(Company, on_delete=models.PROTECT, related_name="deliveries")
+    webhook = models.ForeignKey(Webhook, on_delete=models.PROTECT, related_name="deliveries")
+    event = models.ForeignKey(AuditEvent, on_delete=models.PROTECT, related_name="deliveries")
+    envelope_version = models.PositiveSmallIntegerField(default=ENVELOPE_VERSION)
+    status = models.CharField(max_length=9, choices=Status.choices, default=Status.PENDING)
+    next_attempt_at = models.DateTimeField(null=True)
+    attempt = models.PositiveIntegerField(default=0)
+    failures = models.PositiveIntegerField(default=0)
+    lost_in_a_row = models.PositiveSmallIntegerField(default=0)
+    claim_token = models.UUIDField(null=True)
+    claimed_by = models.UUIDField(null=True)
+    error = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField()
+    completed_at = models.DateTimeField(null=True)
+
+    objects = WebhookDeliveryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "webhook deliveries"
+        constraints = [
+            models.UniqueConstraint(fields=["event", "webhook"], name="delivery_once_per_event_and_webhook"),
+            models.CheckConstraint(
+                condition=Q(status="PENDING", next_attempt_at__isnull=False)
+                | Q(status="FAILED")
+                | Q(status__in=["SENDING", "SUCCESS", "HELD", "CANCELLED"], next_attempt_at=None),
+                name="delivery_due_only_where_it_can_be",
+            ),
+            models.CheckConstraint(
+                condition=Q(status="SENDING", claim_token__isnull=False, claimed_by__isnull=False)
+                | ~Q(status="SENDING") & Q(claim_token=None, claimed_by=None),
+                name="delivery_claimed_exactly_while_sending",
+            ),
+        ]
+        indexes = [
+            # The claim and the sweep.
+            models.Index(
+                fields=["next_attempt_at", "id"], name="delivery_due", condition=Q(next_attempt_at__isnull=False)
+            ),
+            # The rescue of orphans.
+            models.Index(fields=["claimed_by"], name="delivery_claimed", condition=Q(status="SENDING")),
+            # A webhook's list, newest first.
+            models.Index(fields=["webhook", "-id"], name="delivery_webhook"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_id} → {self.webhook_id}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The delivery as the API shows it, without its attempts."""
+        return {
+            "id": str(self.id),
+            "webhookId": str(self.webhook_id),
+            "eventId": str(self.event_id),
+            "status": self.status,
+            "attempts": self.attempt,
+            "nextAttemptAt": self.next_attempt_at and timestamp(self.next_attempt_at),
+            "error": self.error or None,
+            "createdAt": timestamp(self.created_at),
+            "completedAt": self.completed_at and timestamp(self.completed_at),
+        }

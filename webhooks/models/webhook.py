@@ -1,0 +1,138 @@
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.db import models, transaction
+from django.db.models import Q
+
+from audit import recording
+from audit.chain import timestamp
+from audit.ids import uuid7
+from audit.models import AuditEvent, Company, Workspace
+from webhooks.encryption import decrypt, encrypt
+from webhooks.matching import matches
+from webhooks.sending.signing import generate_secret
+
+
+class WebhookQuerySet(models.QuerySet["Webhook"]):
+    def present(self) -> "WebhookQuerySet":
+        return self.filter(deleted_at=None)
+
+    def of(self, company: Company) -> "WebhookQuerySet":
+        return self.present().filter(company=company)
+
+    def hearing(self, workspace_id: object, company_id: object) -> "WebhookQuerySet":
+        """Those that hear a workspace's events: its own, and those of the whole company."""
+        return self.present().filter(Q(workspace=None) | Q(workspace_id=workspace_id), company_id=company_id)
+
+
+class WebhookManager(models.Manager["Webhook"]):
+    def get_queryset(self) -> WebhookQuerySet:
+        return WebhookQuerySet(self.model, using=self._db)
+
+    def present(self) -> WebhookQuerySet:
+        return self.get_queryset().present()
+
+    def of(self, company: Company) -> WebhookQuerySet:
+        return self.get_queryset().of(company)
+
+    def hearing(self, workspace_id: object, company_id: object) -> WebhookQuerySet:
+        return self.get_queryset().hearing(workspace_id, company_id)
+
+    def register(  # noqa: PLR0913  each is a property of a webhook
+        self,
+        *,
+        company: Company,
+        url: str,
+        workspace: Workspace | None = None,
+        events: Sequence[str] = ("*",),
+        categories: Sequence[str] = ("*",),
+        description: str = "",
+    ) -> tuple["Webhook", str]:
+        """A new webhook and its secret, which cannot be shown again. The URL must have passed `check_url`."""
+        secret = generate_secret(secrets.token_bytes)
+        webhook = self.create(
+            company=company,
+            workspace=workspace,
+            url=url,
+            events=list(events),
+            categories=list(categories),
+            description=description,
+            encrypted_secret=encrypt(secret),
+        )
+        return webhook, secret
+
+
+class Webhook(models.Model):
+    """A tenant's endpoint, and which events it wants: of one workspace, or of the whole company."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    company = models.ForeignKey(Company, on_delete=models.PROTECT, related_name="webhooks")
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.PROTECT, related_name="webhooks", null=True, blank=True,
+        help_text="Empty: hears the whole company.",
+    )
+    url = models.CharField(max_length=2048)
+    events = models.JSONField(help_text='Patterns on the action, such as ["user.*"].')
+    categories = models.JSONField(help_text='Patterns on the category; ["*"] for all.')
+    description = models.CharField(max_length=500, blank=True)
+    encrypted_secret = models.TextField(editable=False)
+    disabled_at = models.DateTimeField(null=True, blank=True, editable=False)
+    disabled_reason = models.CharField(max_length=500, blank=True, editable=False)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects: ClassVar[WebhookManager] = WebhookManager()
+
+    class Meta:
+        indexes = [models.Index(fields=["company"], name="webhook_present", condition=Q(deleted_at=None))]  # planning
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def enabled(self) -> bool:
+        return self.disabled_at is None and self.deleted_at is None
+
+    @property
+    def secret(self) -> str:
+        """The signing secret in plain; raises webhooks.encryption.UnreadableSecret."""
+        return decrypt(self.encrypted_secret)
+
+    def wants(self, event: AuditEvent) -> bool:
+        return matches(self.events, event.action) and matches(self.categories, event.category)
+
+    @transaction.atomic
+    def disable(self, *, reason: str, now: datetime) -> bool:
+        """Stop delivering: what comes up is held. Tells the company's `system` workspace; says whether it was on."""
+        enabled = Webhook.objects.present().filter(pk=self.pk, disabled_at=None)
+        if not enabled.update(disabled_at=now, disabled_reason=reason[:500]):
+            return False
+        payload: dict[str, object] = {"webhookId": str(self.id), "url": self.url, "reason": reason}
+        recording.record_system(company=self.company, action="webhook.disabled", payload=payload, now=now)
+        return True
+
+    @transaction.atomic
+    def delete_softly(self, *, now: datetime) -> bool:
+        """End the webhook: its waiting deliveries are cancelled, its log stays, its secret goes."""
+        present = Webhook.objects.present().filter(pk=self.pk)
+        if not present.update(deleted_at=now, encrypted_secret=""):
+            return False
+        self.deliveries.waiting().cancel()
+        return True
+
+    def as_json(self) -> dict[str, Any]:
+        """The webhook as the API shows it, without its secret."""
+        return {
+            "id": str(self.id),
+            "url": self.url,
+            "workspaceId": self.workspace_id and str(self.workspace_id),
+            "events": self.events,
+            "categories": self.categories,
+            "description": self.description,
+            "enabled": self.enabled,
+            "disabledAt": self.disabled_at and timestamp(self.disabled_at),
+            "disabledReason": self.disabled_reason or None,
+            "createdAt": timestamp(self.created_at),
+        }

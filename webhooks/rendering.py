@@ -1,0 +1,54 @@
+"""Rendering: the request of one attempt, from the event, its delivery and its webhook (design, section 6)."""
+
+import hashlib
+import json
+import re
+import uuid
+from datetime import datetime
+
+from audit.chain import timestamp
+from audit.models import AuditEvent
+from webhooks.sending.request import Request
+from webhooks.sending.signing import sign
+
+_TRACE_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def render_body(event: AuditEvent, *, version: int) -> bytes:
+    """The envelope of an event as UTF-8 JSON; the same bytes on every attempt, since nothing of the attempt is in it.
+
+    Raises ValueError for a version that this release does not know.
+    """
+    if version != 1:
+        raise ValueError(f"envelope version {version} is unknown; this release renders version 1")
+    envelope = {"type": event.action, "timestamp": timestamp(event.occurred_at), "data": event.as_json()}
+    return json.dumps(envelope, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def render_request(  # noqa: PLR0913  what an attempt is made of
+    event: AuditEvent, *, url: str, secrets: list[str], version: int, attempt: uuid.UUID, number: int, now: datetime,
+    timeout: float,
+) -> Request:
+    """The signed POST of one attempt (Standard Webhooks v1; Trace Context, W3C Recommendation, section 3.2)."""
+    body = render_body(event, version=version)
+    sent_at = int(now.timestamp())
+    message_id = str(event.id)
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": "HyreLog/0.1",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(sent_at),
+        "webhook-signature": sign(secrets=secrets, message_id=message_id, timestamp=sent_at, body=body),
+        "HyreLog-Attempt": str(number),
+        "HyreLog-Trace-Id": trace_id(event),
+        "traceparent": f"00-{trace_id(event)}-{attempt.bytes[-8:].hex()}-01",
+    }
+    return Request(id=attempt, url=url, headers=headers, body=body, timeout=timeout)
+
+
+def trace_id(event: AuditEvent) -> str:
+    """The event's own trace id where it is one of W3C Trace Context; else one derived from it, or from the event's id."""
+    own = event.trace_id or str(event.id)
+    if _TRACE_ID.fullmatch(own) and own != "0" * 32:
+        return own
+    return hashlib.sha256(own.encode()).hexdigest()[:32]

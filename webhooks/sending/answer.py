@@ -1,0 +1,79 @@
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from webhooks.sending.body import Body
+
+HEAD_CAP: Final = 64 * 1024
+"""Bytes of status lines, headers and trailers after which an answer is no longer read."""
+
+FIELD_CAP: Final = 100
+"""Header fields from which on an answer is no longer read (http.client's own limit)."""
+
+_STORED_HEADERS_CAP: Final = 8 * 1024
+_STORED_VALUE_CAP: Final = 1024
+
+
+class Answer:
+    """An answer as it comes in, within its caps; both transports fill one for each request."""
+
+    __slots__ = ("_body", "_headers", "_lines", "_size", "fault", "status")
+
+    def __init__(self) -> None:
+        self.status: int | None = None
+        self.fault = ""
+        """Why the head was refused; empty while it is acceptable."""
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._headers: dict[str, str] | None = None
+        self._body: Body | None = None
+
+    def take_line(self, line: bytes) -> bool:
+        """Take one raw line of the head or of the trailers; False, with `fault` set, where a cap is passed."""
+        self._size += len(line)
+        if self._size > HEAD_CAP:
+            self.fault = f"its headers are larger than {HEAD_CAP} bytes"
+        elif line.startswith(b"HTTP/") and (self.status is None or self.status < 200):
+            # Informational answers (1xx) come before the real one: what they said is void.
+            self._lines.clear()
+            self.status = int(line[9:12]) if line[9:12].isdigit() else None
+        elif self._body is None and self._headers is None:
+            self._lines.append(line)
+            if len(self._lines) > FIELD_CAP:  # the empty line is one of them
+                self.fault = f"it has {FIELD_CAP} headers or more"
+        return not self.fault
+
+    def take_head(self, status: int, fields: Sequence[tuple[str, str]]) -> None:
+        """Take a head that a library has parsed, and capped, already."""
+        self.status = status
+        self._headers = _stored(fields)
+
+    def take_body(self, piece: bytes) -> bool:
+        """Take a piece of the body as it came over the wire; False where nothing more needs to be read."""
+        if self._body is None:
+            self._body = Body(self.headers.get("content-encoding", ""))
+        return self._body.take(piece)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Header fields under lower-case names, repeated ones joined by commas, cut to what is kept."""
+        if self._headers is None:
+            parts = (line.decode("latin-1").partition(":") for line in self._lines)
+            self._headers = _stored([(name, value) for name, colon, value in parts if colon])
+        return self._headers
+
+    @property
+    def body(self) -> bytes:
+        return b"" if self._body is None else self._body.kept
+
+
+def _stored(fields: Sequence[tuple[str, str]]) -> dict[str, str]:
+    stored: dict[str, str] = {}
+    room = _STORED_HEADERS_CAP
+    for raw_name, raw_value in fields:
+        name = raw_name.strip().lower()
+        value = raw_value.strip().replace("\0", "")[:_STORED_VALUE_CAP]  # text columns know no NUL
+        room -= len(name) + len(value)
+        if room < 0:
+            break
+        stored[name] = f"{stored[name]}, {value}" if name in stored else value
+    return stored

@@ -1,0 +1,78 @@
+from time import monotonic
+
+from webhooks.sending.answer import Answer
+from webhooks.sending.outcome import Kind, Outcome, Timing
+from webhooks.sending.request import Request
+from webhooks.sending.target import Target
+
+
+class Exchange:
+    """One request on its way: what is known so far, and the outcome made of it. Belongs to one transport."""
+
+    __slots__ = ("address", "answer", "connect", "dns", "first_byte", "request", "started", "target", "tls")
+
+    def __init__(self, request: Request, target: Target) -> None:
+        self.request = request
+        self.target = target
+        self.answer = Answer()
+        self.address: str | None = None
+        self.started = monotonic()
+        self.dns: float | None = None
+        self.connect: float | None = None
+        self.tls: float | None = None
+        self.first_byte: float | None = None
+
+    def elapsed(self) -> float:
+        """Milliseconds since the request was submitted."""
+        return (monotonic() - self.started) * 1000
+
+    def remaining(self) -> float:
+        """Seconds until the deadline, negative behind it."""
+        return self.started + self.request.timeout - monotonic()
+
+    def end(self) -> Outcome:
+        """Make the outcome of an answer that was read to its end, or up to the cap: its status decides."""
+        status = self.answer.status
+        if status is None or status < 200:
+            return self.fail(Kind.PROTOCOL, "it carries no final status")
+        if status < 300:
+            return self._outcome(Kind.DELIVERED, "")
+        hint = ", a redirect; redirects are not followed" if 300 <= status < 400 else ""
+        return self._outcome(Kind.REJECTED, f"{self.target.origin} answered {status}{hint}.")
+
+    def fail(self, kind: Kind, detail: str = "") -> Outcome:
+        """Make the outcome of a request that had no complete answer; `detail` is what the layer below said of it."""
+        detail = detail.strip().rstrip(".")
+        sentence = self._sentence(kind)
+        return self._outcome(kind, f"{sentence}: {detail}." if detail else f"{sentence}.")
+
+    def _sentence(self, kind: Kind) -> str:
+        where = self.target.origin
+        begun = self.answer.status is not None
+        match kind:
+            case Kind.TIMEOUT:
+                stage = "had answered completely" if begun else "had answered"
+                return f"The deadline of {self.request.timeout:g} s passed before {where} {stage}"
+            case Kind.DNS:
+                return f"The name {self.target.host} could not be resolved"
+            case Kind.REFUSED:
+                return f"{where} accepted no connection"
+            case Kind.TLS:
+                return f"No trusted TLS session with {where}"
+            case Kind.DISCONNECTED:
+                stage = "its answer was complete" if begun else "it answered"
+                return f"{where} closed the connection before {stage}"
+            case Kind.PROTOCOL:
+                return f"{where} gave an answer that is not acceptable HTTP"
+            case _:
+                return f"The request to {where} was not sent"
+
+    def _outcome(self, kind: Kind, error: str) -> Outcome:
+        timing = Timing(self.dns, self.connect, self.tls, self.first_byte, self.elapsed())
+        answer = self.answer
+        return Outcome(kind, answer.status, error, answer.headers, answer.body, self.address, timing)
+
+
+def blocked(reason: Exception) -> Outcome:
+    """Make the outcome of a request our own rules stopped before it had a target."""
+    return Outcome(Kind.BLOCKED, error=f"Nothing was sent: {reason}.")

@@ -1,0 +1,69 @@
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from webhooks.sending.retry_after import seconds_until
+
+STORED_BODY_CAP: Final = 16 * 1024
+"""Bytes of a decoded answer that are kept."""
+
+READ_CAP: Final = 256 * 1024
+"""Bytes of an answer after which reading stops, counted after decompression (and before it, where that is more)."""
+
+
+class Kind(StrEnum):
+    """What became of one request."""
+
+    DELIVERED = "delivered"  # 2xx
+    REJECTED = "rejected"  # any other status; a redirect too, which is never followed
+    TIMEOUT = "timeout"  # the deadline passed, whatever had been reached by then
+    DNS = "dns"  # the name has no address
+    REFUSED = "refused"  # no TCP connection
+    TLS = "tls"  # no trusted TLS session
+    BLOCKED = "blocked"  # our own rules forbid it; nothing was sent
+    PROTOCOL = "protocol"  # the answer is not HTTP as we accept it
+    DISCONNECTED = "disconnected"  # reset or closed before the answer was complete
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When each stage of a request was completed, in milliseconds since it was submitted.
+
+    None where a stage was not reached or did not take place: a cached name has no `dns`, a connection kept alive from
+    an earlier request neither `connect` nor `tls`.
+    """
+
+    dns: float | None = None
+    connect: float | None = None
+    tls: float | None = None
+    first_byte: float | None = None
+    total: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one request, as data: an expected failure raises nothing.
+
+    `status` is also set where the answer began and did not end (`TIMEOUT`, `DISCONNECTED`). `error` is one sentence for
+    the owner of the endpoint, empty for `DELIVERED`. `headers` have lower-case names. `body` is the beginning of the
+    decoded answer, at most `STORED_BODY_CAP` bytes; it may hold any byte, NUL included.
+    """
+
+    kind: Kind
+    status: int | None = None
+    error: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    address: str | None = None
+    timing: Timing = field(default_factory=Timing)
+
+    def retry_after(self, now: datetime) -> float | None:
+        """Seconds the receiver asks us to wait (RFC 9110, 10.2.3): never negative, None where it does not ask.
+
+        Only 429 and 503 are heard. `now` must carry a time zone. The caller bounds the value.
+        """
+        if self.status not in (429, 503):
+            return None
+        return seconds_until(self.headers.get("retry-after", ""), now=now)

@@ -1,0 +1,47 @@
+"""Celery's view of deliveries: the doorbell of the lane."""
+
+import time
+
+from celery import shared_task
+from django.conf import settings
+from django.utils import timezone
+
+from jobs import doorbell, slots, stopping, worker
+from webhooks.delivering import Sender
+from webhooks.planning import LANE
+from webhooks.policy import RetryPolicy
+from webhooks.sending.addresses import AddressPolicy
+from webhooks.sending.transport import open_transport
+
+TIME_BOX = 60.0
+"""Seconds after which a sender that always finds more lets others have its process."""
+
+
+@shared_task(name="webhooks.deliver")
+def deliver(lane: str = LANE) -> None:
+    """Send what is due, with many requests on the wire at once, until nothing is."""
+    with slots.sending() as mine, worker.claiming() as lease:
+        if not mine:
+            return  # whoever holds the slots goes on until nothing is due
+        doorbell.heard(lane)
+        ends = time.monotonic() + TIME_BOX
+        transport = open_transport(
+            settings.WEBHOOK_TRANSPORT, capacity=settings.WEBHOOK_MAX_IN_FLIGHT, policy=address_policy()
+        )
+        try:
+            Sender(
+                process=lambda: lease.process_id,
+                transport=transport,
+                policy=RetryPolicy(settings.WEBHOOK_RETRY_SCHEDULE),
+                timeout=settings.WEBHOOK_TIMEOUT_SECONDS,
+                clock=timezone.now,
+                stopping=lambda: stopping.asked() or time.monotonic() > ends,
+                more=lambda: doorbell.ring(lane),
+            ).run()
+        finally:
+            transport.close()
+
+
+def address_policy() -> AddressPolicy:
+    """Where webhooks may connect, by the settings."""
+    return AddressPolicy(settings.WEBHOOK_ALLOWED_NETWORKS, settings.WEBHOOK_ALLOW_HTTP)
