@@ -8,10 +8,12 @@ of them at once, each with its hint, before any process starts its work.
 
 import ipaddress
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import dj_database_url
 
 T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -110,14 +112,31 @@ class Environment:
         """Comma-separated texts; empty parts are dropped."""
         return self._read(name, default, lambda raw: tuple(p.strip() for p in raw.split(",") if p.strip()), "a list")
 
-    def _read(self, name: str, default: T, parse: Callable[[str], T], rule: str) -> T:
+    def database(self, name: str) -> Mapping[str, Any]:
+        """A Postgres URL, as Django's settings for a database; it has no default."""
+        nowhere: Mapping[str, Any] = {"ENGINE": "django.db.backends.postgresql", "NAME": "hyrelog"}
+        if not self._values.get(name):
+            self.required(name, hint="Example: postgres://user:password@host:5432/hyrelog.")
+            return nowhere
+
+        def parse(raw: str) -> Mapping[str, Any]:
+            if not raw.startswith(("postgres://", "postgresql://")):
+                raise ValueError
+            return {**dj_database_url.parse(raw)}
+
+        return self._read(name, nowhere, parse, "a URL such as postgres://user:password@host:5432/hyrelog", secret=True)
+
+    def _read(  # noqa: PLR0913  what reading one setting takes
+        self, name: str, default: T, parse: Callable[[str], T], rule: str, *, secret: bool = False
+    ) -> T:
         raw = self._values.get(name)
         if raw is None:
             return default
         try:
             return parse(raw)
         except ValueError:
-            self.problems.append(Problem(name, f"{name}={raw!r} is not {rule}.", f"Set {name} to {rule}, or unset it."))
+            shown = name if secret else f"{name}={raw!r}"  # a URL may hold a password
+            self.problems.append(Problem(name, f"{shown} is not {rule}.", f"Set {name} to {rule}."))
             return default
 
 

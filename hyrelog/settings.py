@@ -4,8 +4,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import dj_database_url
-
 from hyrelog.env import Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -27,8 +25,8 @@ CSRF_TRUSTED_ORIGINS = list(env.names("CSRF_TRUSTED_ORIGINS"))
 # --- Postgres and Redis -----------------------------------------------------------------------------------------
 
 DATABASES: dict[str, Any] = {
-    "default": dj_database_url.parse(env.required("DATABASE_URL", hint="Example: postgres://user:pass@host/hyrelog."))
-    | {
+    "default": {
+        **env.database("DATABASE_URL"),
         "ATOMIC_REQUESTS": False,  # transactions are named where they begin
         "DISABLE_SERVER_SIDE_CURSORS": True,  # PgBouncer in transaction mode loses them between statements
         "CONN_HEALTH_CHECKS": True,
@@ -41,7 +39,7 @@ DATABASES: dict[str, Any] = {
             "keepalives_interval": 10,
             "keepalives_count": 3,
         },
-    }
+    },
 }
 DATABASE_POOL_SIZE = env.integer("DATABASE_POOL_SIZE", 10, least=1, most=200)
 """Connections that a web process keeps at the most; workers hold their own, outside any pool."""
@@ -71,6 +69,8 @@ GDPR_EXPORTS_PER_DAY = env.integer("GDPR_EXPORTS_PER_DAY", 5, least=1, most=10_0
 
 LOG_FORMAT = env.text("LOG_FORMAT", "json", choices=("json", "console"))
 METRICS_PORT = env.integer("METRICS_PORT", 9091, least=1, most=65535)
+METRICS_HOST = env.text("METRICS_HOST", "127.0.0.1")
+"""Where the metrics listen; they name queues and counts, so they are not open to all by default."""
 
 # --- Django -----------------------------------------------------------------------------------------------------
 
@@ -86,6 +86,8 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "servestatic",
+    "ninja",  # /docs is served from here, not from somebody's CDN
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -96,6 +98,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "audit.api.limits.rate_limit_headers",
 ]
 TEMPLATES = [
     {

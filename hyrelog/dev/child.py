@@ -6,6 +6,7 @@ import signal
 import string
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from hyrelog.dev.lifeline import die_with_parent
@@ -35,7 +36,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl+C in the terminal is for the supervisor alone
-            preexec_fn=die_with_parent(signal.SIGTERM),
+            preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - there are no threads
         )
         os.set_blocking(self.output, False)
         self.silent = False
@@ -72,10 +73,8 @@ class Child:
         """Kill what is left of the process and its group, and let go of its output."""
         if self.process is None:
             return
-        try:
+        with suppress(ProcessLookupError):  # where nothing is left
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # nothing was left
         self.process.wait()
         if self.process.stdout:
             self.process.stdout.close()

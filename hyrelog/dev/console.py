@@ -14,8 +14,8 @@ _NAME_WIDTH = 8
 class Console:
     """Writes without ever waiting long for a reader.
 
-    A pipe that nobody empties, or a terminal stopped with Ctrl+S, must not keep the supervisor from its work: lines that
-    find no taker are counted and dropped.
+    A pipe that nobody empties, or a terminal stopped with Ctrl+S, must not keep the supervisor from its work: lines
+    that find no taker are counted and dropped.
     """
 
     def __init__(self, stream: TextIO = sys.stdout) -> None:

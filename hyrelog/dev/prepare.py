@@ -6,6 +6,9 @@ A process of its own, so that the supervisor loads no Django and keeps no connec
 import os
 import sys
 
+from django.core.management import execute_from_command_line
+from django.db import OperationalError
+
 from hyrelog.dev import env_file
 from hyrelog.dev.state import state_folder
 from hyrelog.env import parse_env_file
@@ -13,15 +16,12 @@ from hyrelog.env import parse_env_file
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hyrelog.settings")
-    from django.core.management import execute_from_command_line
-    from django.db import OperationalError
-
     try:
         execute_from_command_line(["manage.py", "migrate", "--no-input", "--verbosity", "0"])
     except OperationalError as failure:
         raise SystemExit(f"The database of DATABASE_URL cannot be used: {failure}") from None
 
-    from hyrelog.dev import demo  # models can be imported only now
+    from hyrelog.dev import demo  # noqa: PLC0415 - models can be imported only now
 
     file = state_folder() / "env"
     known = parse_env_file(file) | os.environ

@@ -57,7 +57,8 @@ class Supervisor:
         self._servers = servers
         self._console = console
         self._on_change: OnChange = lambda _: None
-        self._revivals = {each.name: Revival() for each in (*children, *servers)}
+        names = [*(child.name for child in children), *(server.name for server in servers)]
+        self._revivals = {name: Revival() for name in names}
         self._selector = selectors.DefaultSelector()
         self._asked_to_stop: float | None = None
         self._in_a_hurry = False

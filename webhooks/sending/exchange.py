@@ -1,9 +1,18 @@
 from time import monotonic
+from typing import Final
 
 from webhooks.sending.answer import Answer
 from webhooks.sending.outcome import Kind, Outcome, Timing
 from webhooks.sending.request import Request
 from webhooks.sending.target import Target
+
+_SENTENCES: Final = {
+    Kind.DNS: "The name {name} could not be resolved",
+    Kind.REFUSED: "{where} accepted no connection",
+    Kind.TLS: "No trusted TLS session with {where}",
+    Kind.BLOCKED: "Nothing was sent to {where}",
+    Kind.PROTOCOL: "{where} gave an answer that is not acceptable HTTP",
+}
 
 
 class Exchange:
@@ -49,23 +58,13 @@ class Exchange:
     def _sentence(self, kind: Kind) -> str:
         where = self.target.origin
         begun = self.answer.status is not None
-        match kind:
-            case Kind.TIMEOUT:
-                stage = "had answered completely" if begun else "had answered"
-                return f"The deadline of {self.request.timeout:g} s passed before {where} {stage}"
-            case Kind.DNS:
-                return f"The name {self.target.host} could not be resolved"
-            case Kind.REFUSED:
-                return f"{where} accepted no connection"
-            case Kind.TLS:
-                return f"No trusted TLS session with {where}"
-            case Kind.DISCONNECTED:
-                stage = "its answer was complete" if begun else "it answered"
-                return f"{where} closed the connection before {stage}"
-            case Kind.PROTOCOL:
-                return f"{where} gave an answer that is not acceptable HTTP"
-            case _:
-                return f"The request to {where} was not sent"
+        if kind is Kind.TIMEOUT:
+            stage = "had answered completely" if begun else "had answered"
+            return f"The deadline of {self.request.timeout:g} s passed before {where} {stage}"
+        if kind is Kind.DISCONNECTED:
+            stage = "its answer was complete" if begun else "it answered"
+            return f"{where} closed the connection before {stage}"
+        return _SENTENCES[kind].format(where=where, name=self.target.host)
 
     def _outcome(self, kind: Kind, error: str) -> Outcome:
         timing = Timing(self.dns, self.connect, self.tls, self.first_byte, self.elapsed())

@@ -1,0 +1,71 @@
+"""Errors as the API says them: `{"error": sentence, "code": word, "details": …}` (design, sections 2 and 4)."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from math import ceil
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+
+
+class ApiError(Exception):
+    """An answer other than success; `code` is stable, `error` is for people."""
+
+    def __init__(
+        self, status: int, code: str, error: str, *, details: Any = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(error)
+        self.status, self.code, self.error = status, code, error
+        self.details, self.headers = details, headers or {}
+
+    def response(self) -> HttpResponse:
+        body = {"error": self.error, "code": self.code}
+        if self.details is not None:
+            body["details"] = self.details
+        return JsonResponse(body, status=self.status, headers=dict(self.headers))
+
+
+def not_found(what: str) -> ApiError:
+    """The one answer for what is not there and for what is not yours."""
+    return ApiError(404, "not_found", f"There is no such {what}.")
+
+
+def invalid(field: str, rule: str) -> ApiError:
+    """One field breaks one rule."""
+    return ApiError(422, "invalid", f"{field}: {rule}", details=[{"field": field, "rule": rule}])
+
+
+def invalid_fields(problems: Sequence[tuple[str, str]]) -> ApiError:
+    """Several fields break rules; the sentence names the first."""
+    details = [{"field": field, "rule": rule} for field, rule in problems]
+    return ApiError(422, "invalid", f"{problems[0][0]}: {problems[0][1]}", details=details)
+
+
+def too_many(error: str, *, retry_after: timedelta, headers: Mapping[str, str] | None = None) -> ApiError:
+    """429, with the seconds after which to come back (RFC 6585, section 4)."""
+    seconds = max(1, ceil(retry_after.total_seconds()))
+    return ApiError(429, "rate_limited", error, headers={"Retry-After": str(seconds), **(headers or {})})
+
+
+def install(api: NinjaAPI) -> None:
+    """Have every error of `api` answered in this form."""
+    api.add_exception_handler(ApiError, lambda _request, error: error.response())
+    api.add_exception_handler(ValidationError, _validation)
+    api.add_exception_handler(HttpError, _http)
+
+
+def _validation(_request: HttpRequest, error: ValidationError) -> HttpResponse:
+    return invalid_fields([(_path(problem["loc"]), str(problem["msg"])) for problem in error.errors]).response()
+
+
+def _http(_request: HttpRequest, error: HttpError) -> HttpResponse:
+    return ApiError(error.status_code, "bad_request", str(error)).response()
+
+
+def _path(location: Sequence[str | int]) -> str:
+    """`("body", "event", "changes", 0, "field")` as `changes[0].field`: the body's parameter is no part of it."""
+    parts = list(location[2:] if location[0] == "body" else location[1:])
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+    return text.lstrip(".") or "body"

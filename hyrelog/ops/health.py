@@ -1,0 +1,75 @@
+"""Health: whether the process answers, and whether the whole of it works."""
+
+from collections.abc import Callable
+
+import redis
+from django.conf import settings
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_safe
+
+from jobs.models import Tick, WorkerProcess
+
+
+class NotReady(Exception):  # noqa: N818  names what is wrong
+    """A part of HyreLog does not work; the message says which and what to look at."""
+
+
+@require_safe
+def healthz(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
+    """200 while the process answers; it asks nothing of anybody else."""
+    return JsonResponse({"status": "ok"})
+
+
+@require_safe
+def readyz(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
+    """200 if every part works, else 503; the answer tells of each part."""
+    parts = {name: _state(check) for name, check in CHECKS.items()}
+    ready = all(state == "ok" for state in parts.values())
+    return JsonResponse({"status": "ok" if ready else "unavailable", "checks": parts}, status=200 if ready else 503)
+
+
+def _state(check: Callable[[], None]) -> str:
+    try:
+        check()
+    except NotReady as problem:
+        return str(problem)
+    except Exception as error:  # noqa: BLE001  whatever is wrong is the answer; details stay in the log
+        return f"failed: {type(error).__name__}"
+    return "ok"
+
+
+def _database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def _redis() -> None:
+    with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2) as client:
+        client.ping()
+
+
+def _migrations() -> None:
+    executor = MigrationExecutor(connection)
+    if missing := executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise NotReady(f"{len(missing)} migrations are not applied; run manage.py migrate")
+
+
+def _worker() -> None:
+    if not WorkerProcess.objects.all().alive().exists():
+        raise NotReady("no worker process holds a lease; start `celery -A hyrelog worker`")
+
+
+def _beat() -> None:
+    if Tick.objects.silent():
+        raise NotReady("no tick for 90 seconds; start `celery -A hyrelog beat`")
+
+
+CHECKS: dict[str, Callable[[], None]] = {
+    "database": _database,
+    "redis": _redis,
+    "migrations": _migrations,
+    "worker": _worker,
+    "beat": _beat,
+}

@@ -1,0 +1,93 @@
+"""Metrics for Prometheus, on a port of their own. All are read from Postgres, so that any one web process tells all."""
+
+import logging
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.db import connection
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+logger = logging.getLogger(__name__)
+
+# Each reads a partial index: rows that are at rest are not counted.
+_GAUGES = (
+    (
+        "hyrelog_deliveries_waiting",
+        "Deliveries that will be attempted, by status.",
+        ["status"],
+        "SELECT status, count(*) FROM webhooks_webhookdelivery WHERE next_attempt_at IS NOT NULL GROUP BY status",
+    ),
+    (
+        "hyrelog_deliveries_sending",
+        "Deliveries that a worker holds.",
+        [],
+        "SELECT count(*) FROM webhooks_webhookdelivery WHERE status = 'SENDING'",
+    ),
+    (
+        "hyrelog_delivery_oldest_due_seconds",
+        "For how long the longest due delivery has been due.",
+        [],
+        "SELECT coalesce(greatest(0, extract(epoch FROM now() - min(next_attempt_at))), 0) "
+        "FROM webhooks_webhookdelivery WHERE next_attempt_at IS NOT NULL",
+    ),
+    (
+        "hyrelog_jobs_active",
+        "Jobs that wait or run, by queue and status.",
+        ["queue", "status"],
+        "SELECT queue, status, count(*) FROM jobs_job WHERE status = 'PENDING' GROUP BY queue, status "
+        "UNION ALL "
+        "SELECT queue, status, count(*) FROM jobs_job WHERE status = 'PROCESSING' GROUP BY queue, status",
+    ),
+    (
+        "hyrelog_worker_processes",
+        "Worker processes with a live lease.",
+        [],
+        "SELECT count(*) FROM jobs_workerprocess WHERE lease_expires_at > now()",
+    ),
+    (
+        "hyrelog_tick_age_seconds",
+        "For how long each periodic task has been silent.",
+        ["name"],
+        "SELECT name, extract(epoch FROM now() - claimed_at) FROM jobs_tick",
+    ),
+)
+
+
+class DatabaseCollector(Collector):
+    """Reads the gauges at each scrape."""
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        return [GaugeMetricFamily(name, text, labels=labels) for name, text, labels, _ in _GAUGES]
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        up = GaugeMetricFamily("hyrelog_database_up", "1 if the database answered this scrape.")
+        try:
+            families = [self._family(*gauge) for gauge in _GAUGES]
+        except Exception:
+            logger.exception("The metrics could not be read.")
+            families = []
+        finally:
+            connection.close()
+        up.add_metric([], 1 if families else 0)
+        yield up
+        yield from families
+
+    def _family(self, name: str, text: str, labels: list[str], statement: str) -> GaugeMetricFamily:
+        family = GaugeMetricFamily(name, text, labels=labels)
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            for *values, number in cursor.fetchall():
+                family.add_metric([str(value) for value in values], float(number))
+        return family
+
+
+def serve() -> None:
+    """Answer on METRICS_PORT, from a thread. Of several web processes the first one does; they would tell the same."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(DatabaseCollector())
+    try:
+        start_http_server(settings.METRICS_PORT, addr=settings.METRICS_HOST, registry=registry)
+    except OSError as error:
+        logger.warning("Metrics are not served by this process: port %d: %s.", settings.METRICS_PORT, error.strerror)

@@ -1,0 +1,231 @@
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+import redis
+
+from hyrelog.dev.hosting import ServerFailed
+from hyrelog.dev.redis import Redis
+from hyrelog.dev.server import Server
+from tests.hyrelog.dev.workshop import Workshop, is_gone, until
+from tests.servers import QuickPostgres
+
+HOLDER = """
+import signal, sys
+from pathlib import Path
+from hyrelog.dev.hosting import find_hosting
+from hyrelog.dev.redis import Redis
+from tests.servers import QuickPostgres
+kind = {"postgres": QuickPostgres, "redis": Redis}[sys.argv[1]]
+server = kind(find_hosting(Path(sys.argv[2]), announce=str), announce=str)
+server.start()
+print(server.url, server.process.pid, flush=True)
+signal.pause()
+"""
+both = pytest.mark.parametrize("kind", [QuickPostgres, Redis], ids=["postgres", "redis"])
+
+
+def write(server: Server, text: str) -> None:
+    if isinstance(server, Redis):
+        with closing(redis.Redis.from_url(server.url)) as client:
+            client.set("kept", text)
+    else:
+        with psycopg.connect(server.url) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT %s::text AS text", [text])
+
+
+def read(server: Server) -> Any:
+    if isinstance(server, Redis):
+        with closing(redis.Redis.from_url(server.url, decode_responses=True)) as client:
+            return client.get("kept")
+    with psycopg.connect(server.url) as connection:
+        return connection.execute("SELECT text FROM kept").fetchone()[0]  # type: ignore[index]
+
+
+def pid_of(server: Server) -> int:
+    assert server.process is not None
+    return server.process.pid
+
+
+@both
+def test_a_restart_keeps_data_port_and_password(kind: type[Server], workshop: Workshop) -> None:
+    first = workshop.started(kind)
+    write(first, "before")
+    first.stop()
+
+    second = workshop.started(kind, remembered=first.url)
+
+    assert (read(second), second.url) == ("before", first.url)
+
+
+@both
+def test_it_serves_loopback_alone_and_only_with_the_password(kind: type[Server], workshop: Workshop) -> None:
+    server = workshop.started(kind)
+    addresses = {each.laddr.ip for each in psutil.net_connections("inet") if each.pid == pid_of(server)}
+    assert addresses <= {"127.0.0.1"}
+
+    stranger = server.url.replace(server.password, "0" * 32)
+    with pytest.raises((psycopg.OperationalError, redis.AuthenticationError)):
+        if kind is Redis:
+            with closing(redis.Redis.from_url(stranger)) as client:
+                client.ping()
+        else:
+            psycopg.connect(stranger)
+
+
+@both
+def test_its_data_is_closed_to_others(kind: type[Server], workshop: Workshop) -> None:
+    assert workshop.started(kind).data.stat().st_mode & 0o777 == 0o700
+
+
+@both
+def test_a_taken_port_is_replaced_and_said_so(kind: type[Server], workshop: Workshop) -> None:
+    first = workshop.started(kind)
+    first.stop()
+    with socket.create_server(("127.0.0.1", first.port)):
+        second = workshop.started(kind, remembered=first.url)
+
+    assert second.port > first.port
+    assert f"Port {first.port} is taken: {kind.name} uses {second.port}." in workshop.notes
+
+
+@both
+def test_once_others_know_the_port_it_changes_no_more(kind: type[Server], workshop: Workshop) -> None:
+    server = workshop.started(kind)
+    server.stop()
+    with socket.create_server(("127.0.0.1", server.port)), pytest.raises(ServerFailed, match=str(server.port)):
+        server.start()
+
+
+@both
+def test_one_left_running_is_taken_over(kind: type[Server], workshop: Workshop) -> None:
+    left = workshop.started(kind)
+    write(left, "still here")
+
+    taken_over = workshop.started(kind, remembered=left.url)
+
+    assert (pid_of(taken_over), read(taken_over)) == (pid_of(left), "still here")
+    assert f"{kind.name} was still running (pid {pid_of(left)}): taken over." in workshop.notes
+    taken_over.stop()
+    assert left.exit_reason() is not None
+
+
+@both
+def test_one_left_running_with_a_forgotten_password_is_replaced(kind: type[Server], workshop: Workshop) -> None:
+    left = workshop.started(kind)
+    write(left, "not lost")
+
+    replacement = workshop.started(kind)
+
+    assert replacement.password != left.password
+    assert left.exit_reason() is not None
+    assert read(replacement) == "not lost"
+
+
+@both
+def test_a_killed_server_starts_again_on_the_same_port(kind: type[Server], workshop: Workshop) -> None:
+    server = workshop.started(kind)
+    write(server, "committed")
+    if kind is Redis:
+        until(lambda: _synced(server))
+    psutil.Process(pid_of(server)).kill()
+    assert until(server.exit_reason) == -signal.SIGKILL
+
+    until(lambda: _starts(server))
+
+    assert read(server) == "committed"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
+@both
+def test_it_ends_with_a_holder_that_is_killed(kind: type[Server], workshop: Workshop) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, kind.name, str(workshop.home)], stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        assert holder.stdout
+        url, pid = holder.stdout.readline().split()
+        holder.kill()
+    until(lambda: is_gone(int(pid)))
+
+    assert workshop.started(kind, remembered=url).url == url
+
+
+def test_a_pid_file_that_names_a_stranger_stops_nothing_and_hurts_nobody(workshop: Workshop) -> None:
+    server = workshop.started()
+    psutil.Process(pid_of(server)).kill()
+    until(server.exit_reason)
+    with subprocess.Popen(["sleep", "60"], **server.hosting.identity) as stranger:
+        file = server.served / "postmaster.pid"
+        rest = file.read_text().splitlines()[1:]
+        file.write_text("\n".join([str(stranger.pid), *rest, ""]))
+
+        until(lambda: _starts(server))
+
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+@pytest.mark.parametrize("text", ["", "not a pid\n"])
+def test_a_pid_file_cut_short_by_a_crash_stops_nothing(text: str, workshop: Workshop) -> None:
+    server = workshop.started()
+    server.stop()
+    (server.served / "postmaster.pid").write_text(text)
+    server.start()
+
+
+def test_a_cluster_half_made_is_made_anew(workshop: Workshop) -> None:
+    server = workshop.server()
+    half = server.data / "new"
+    half.mkdir()
+    (half / "PG_VERSION").write_text("16\n")
+    server.start()
+
+
+def test_hyrelog_has_no_superuser_but_may_create_databases(workshop: Workshop) -> None:
+    with psycopg.connect(workshop.started().url) as connection:
+        rights = connection.execute("SELECT rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user")
+        assert rights.fetchone() == (False, True)
+
+
+@both
+def test_a_deep_folder_is_no_hindrance(kind: type[Server], home: Path) -> None:
+    deep = home
+    while len(str(deep)) < 400:
+        deep /= "a folder with a rather long name, and spaces"
+    deep.mkdir(parents=True)
+    workshop = Workshop(deep)
+    try:
+        write(workshop.started(kind), "deep down")
+    finally:
+        workshop.clear()
+
+
+def test_a_failed_start_shows_the_servers_own_words(workshop: Workshop) -> None:
+    server = workshop.started()
+    server.stop()
+    (server.served / "global" / "pg_control").unlink()
+    with pytest.raises(ServerFailed, match="pg_control"):
+        server.start()
+
+
+def _starts(server: Server) -> bool:
+    """Orphans of a killed Postgres may hold its memory for a moment."""
+    try:
+        server.start()
+    except ServerFailed:
+        return False
+    return True
+
+
+def _synced(server: Server) -> bool:
+    with closing(redis.Redis.from_url(server.url)) as client:
+        info = client.info("persistence")
+        return not info["aof_pending_bio_fsync"] and info["aof_buffer_length"] == 0
