@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -88,12 +89,7 @@ class Server(ABC):
 
     def exit_reason(self) -> int | None:
         """None while it runs; else its exit status, negative for a signal, 0 where nobody can know it."""
-        if self.process is None:
-            return 0
-        try:
-            return self.process.wait(timeout=0) or 0
-        except psutil.TimeoutExpired:
-            return None
+        return 0 if self.process is None else _exit_status(self.process)
 
     def stop(self) -> None:
         if self.process is not None:
@@ -133,7 +129,7 @@ class Server(ABC):
     def _adopt(self, running: psutil.Process) -> bool:
         deadline = time.monotonic() + ADOPT_SECONDS
         try:
-            while self._knows_password and running.is_running() and time.monotonic() < deadline:
+            while self._knows_password and _exit_status(running) is None and time.monotonic() < deadline:
                 if self._lets_us_in(running):
                     self.process = running
                     return True
@@ -148,7 +144,7 @@ class Server(ABC):
             self._choose_port()
             self.process = process = self._spawn()
             deadline = time.monotonic() + START_SECONDS
-            while process.is_running() and self.exit_reason() is None and time.monotonic() < deadline:
+            while self.exit_reason() is None and time.monotonic() < deadline:
                 if self._lets_us_in(process):
                     return
                 time.sleep(0.05)
@@ -186,14 +182,23 @@ class Server(ABC):
 
     def _end(self, process: psutil.Process) -> None:
         for ending, seconds in self.endings:
-            try:
+            with suppress(psutil.NoSuchProcess):
                 process.send_signal(ending)
-                process.wait(timeout=seconds)
-            except psutil.NoSuchProcess:
-                return
-            except psutil.TimeoutExpired:
-                continue
-            return
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                if _exit_status(process) is not None:
+                    return
+                time.sleep(0.02)
 
     def _last_words(self) -> str:
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+
+
+def _exit_status(process: psutil.Process) -> int | None:
+    """None while it runs. A zombie that is another's to bury, which some containers' first process never does, is dead."""
+    try:
+        return process.wait(timeout=0) or 0
+    except psutil.TimeoutExpired:
+        with suppress(psutil.NoSuchProcess):
+            return 0 if process.status() == psutil.STATUS_ZOMBIE else None
+        return 0

@@ -2,7 +2,8 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import redis
 
 from hyrelog.dev.hosting import ServerFailed
+from hyrelog.dev.postgres import Postgres
 from hyrelog.dev.redis import Redis
 from hyrelog.dev.server import Server
 from tests.hyrelog.dev.workshop import Workshop, is_gone, until
@@ -52,6 +54,19 @@ def read(server: Server) -> Any:
 def pid_of(server: Server) -> int:
     assert server.process is not None
     return server.process.pid
+
+
+@contextmanager
+def holding(kind: type[Server], home: Path) -> Iterator[tuple["subprocess.Popen[str]", str, int]]:
+    """Another process that started a server in the state folder: itself, the server's URL and its pid."""
+    command = [sys.executable, "-c", HOLDER, kind.name, str(home)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout
+        url, pid = holder.stdout.readline().split()
+        try:
+            yield holder, url, int(pid)
+        finally:
+            holder.kill()
 
 
 @both
@@ -106,32 +121,32 @@ def test_once_others_know_the_port_it_changes_no_more(kind: type[Server], worksh
 
 @both
 def test_one_left_running_is_taken_over(kind: type[Server], workshop: Workshop) -> None:
-    left = workshop.started(kind)
-    write(left, "still here")
+    with holding(kind, workshop.home) as (_, url, pid):
+        taken_over = workshop.started(kind, remembered=url)
+        write(taken_over, "served")
 
-    taken_over = workshop.started(kind, remembered=left.url)
-
-    assert (pid_of(taken_over), read(taken_over)) == (pid_of(left), "still here")
-    assert f"{kind.name} was still running (pid {pid_of(left)}): taken over." in workshop.notes
-    taken_over.stop()
-    assert left.exit_reason() is not None
+        assert pid_of(taken_over) == pid
+        assert f"{kind.name} was still running (pid {pid}): taken over." in workshop.notes
+        taken_over.stop()
+        assert is_gone(pid)
 
 
 @both
 def test_one_left_running_with_a_forgotten_password_is_replaced(kind: type[Server], workshop: Workshop) -> None:
-    left = workshop.started(kind)
-    write(left, "not lost")
+    first = workshop.started(kind)
+    write(first, "not lost")
+    first.stop()
+    with holding(kind, workshop.home) as (_, url, pid):
+        replacement = workshop.started(kind)
 
-    replacement = workshop.started(kind)
-
-    assert replacement.password != left.password
-    assert left.exit_reason() is not None
-    assert read(replacement) == "not lost"
+        assert replacement.url != url
+        assert is_gone(pid)
+        assert read(replacement) == "not lost"
 
 
 @both
 def test_a_killed_server_starts_again_on_the_same_port(kind: type[Server], workshop: Workshop) -> None:
-    server = workshop.started(kind)
+    server = workshop.started(Redis if kind is Redis else Postgres)  # one that is durable
     write(server, "committed")
     if kind is Redis:
         until(lambda: _synced(server))
@@ -146,16 +161,11 @@ def test_a_killed_server_starts_again_on_the_same_port(kind: type[Server], works
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
 @both
 def test_it_ends_with_a_holder_that_is_killed(kind: type[Server], workshop: Workshop) -> None:
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, kind.name, str(workshop.home)], stdout=subprocess.PIPE, text=True
-    )
-    with holder:
-        assert holder.stdout
-        url, pid = holder.stdout.readline().split()
+    with holding(kind, workshop.home) as (holder, url, pid):
         holder.kill()
-    until(lambda: is_gone(int(pid)))
+        until(lambda: is_gone(pid))
 
-    assert workshop.started(kind, remembered=url).url == url
+        assert workshop.started(kind, remembered=url).url == url
 
 
 def test_a_pid_file_that_names_a_stranger_stops_nothing_and_hurts_nobody(workshop: Workshop) -> None:

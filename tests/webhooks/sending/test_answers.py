@@ -5,8 +5,8 @@ from threading import Thread
 
 import pytest
 
-from tests.webhooks.sending.conftest import HEADERS, Send, Serve
 from tests.webhooks.sending.peers import OK, Connection, answering, closing, status
+from tests.webhooks.sending.senders import HEADERS, Send, Serve
 from webhooks.sending.outcome import Kind
 
 NOW = datetime(2025, 10, 21, 7, 28, 0, tzinfo=UTC)

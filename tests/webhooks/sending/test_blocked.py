@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.webhooks.sending.conftest import Opener, Send, Serve, sender
 from tests.webhooks.sending.peers import OK, Connection, answering
+from tests.webhooks.sending.senders import Opener, Send, Serve, sender
 from webhooks.sending.addresses import AddressPolicy
 from webhooks.sending.outcome import Kind
 from webhooks.sending.transport import open_transport
@@ -27,7 +27,7 @@ HTTP = AddressPolicy(allow_http=True)
         "[::127.0.0.1]",
         "[64:ff9b::7f00:1]",
         "[::]",
-        "0.0.0.0",
+        "0.0.0.0",  # noqa: S104 - a target here, bound by nobody
     ],
 )
 def test_no_spelling_of_loopback_is_reached(opener: Opener, serve: Serve, host: str) -> None:

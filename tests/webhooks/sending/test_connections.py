@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from tests.webhooks.sending.conftest import PATIENCE, Opener, Send, Serve, collect, make, sender
 from tests.webhooks.sending.peers import OK, Connection, answering
+from tests.webhooks.sending.senders import PATIENCE, Opener, Send, Serve, collect, make, sender
 from webhooks.sending.outcome import Kind
 from webhooks.sending.transport import Transport, TransportFull
 

@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from tests.webhooks.sending.conftest import Send, Serve
 from tests.webhooks.sending.peers import Connection, closing
+from tests.webhooks.sending.senders import Send, Serve
 from webhooks.sending.outcome import Kind
 
 SHORT = 0.4
@@ -63,7 +63,7 @@ def test_a_dripping_answer_ends_at_the_deadline(
 
 
 def test_a_receiver_that_never_reads_ends_at_the_deadline(send: Send, serve: Serve) -> None:
-    peer = serve(lambda connection: None if connection.stopped.wait(10) else None)
+    peer = serve(lambda connection: connection.stopped.wait() and None)
     assert send(peer.url(), body=b"x" * 20_000_000, timeout=SHORT).kind is Kind.TIMEOUT
 
 

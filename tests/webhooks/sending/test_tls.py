@@ -6,8 +6,8 @@ from pathlib import Path
 
 import trustme
 
-from tests.webhooks.sending.conftest import Send, Serve
 from tests.webhooks.sending.peers import OK, Connection, answering
+from tests.webhooks.sending.senders import Send, Serve
 from webhooks.sending.outcome import Kind
 
 
@@ -33,7 +33,12 @@ def test_a_certified_name_is_delivered_to_and_its_connection_kept(
 def test_the_name_of_the_url_is_asked_for(send: Send, serve: Serve, certified: ssl.SSLContext) -> None:
     names: list[str | None] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.sni_callback = lambda sock, name, _: (names.append(name), setattr(sock, "context", certified))[0]
+
+    def choose(sock: ssl.SSLSocket | ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        names.append(name)
+        sock.context = certified
+
+    context.sni_callback = choose
     assert send(serve(answering(OK), tls=context).url(host="localhost")).kind is Kind.DELIVERED
     assert names == ["localhost"]
 
@@ -53,7 +58,8 @@ def test_an_unknown_authority_is_refused(send: Send, serve: Serve) -> None:
 
 def test_a_self_signed_certificate_is_refused(send: Send, serve: Serve, tmp_path: Path) -> None:
     authority = trustme.CA()
-    authority.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "self.pem"))
+    authority.private_key_pem.write_to_path(str(tmp_path / "self.pem"))
+    authority.cert_pem.write_to_path(str(tmp_path / "self.pem"), append=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "self.pem")
     outcome = send(serve(answering(OK), tls=context).url(host="localhost"))

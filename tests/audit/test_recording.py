@@ -1,0 +1,118 @@
+import hashlib
+import threading
+from collections.abc import Sequence
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.utils import InternalError
+
+from audit import chain, recording
+from audit.canonical import canonical
+from audit.models import AuditEvent, ChainHead
+from tests.conftest import NOON, Tenant, draft
+
+
+def test_a_chain_begins_at_one_and_links_each_event_to_the_one_before(tenant: Tenant) -> None:
+    first, second = tenant.record(draft(), draft(action="user.logout"))
+    assert (first.seq, first.prev_hash) == (1, chain.GENESIS)
+    assert (second.seq, second.prev_hash) == (2, first.hash)
+    head = ChainHead.objects.get(workspace=tenant.workspace)
+    assert (head.seq, head.hash) == (2, second.hash)
+
+
+def test_the_hash_is_that_of_the_canonical_envelope_with_salted_commitments(tenant: Tenant) -> None:
+    (event,) = tenant.record(draft(payload={"b": 1, "a": [1.5, "é"]}))
+    event.refresh_from_db()
+    assert event.actor_salt
+    assert event.content_salt
+    content = canonical({**event.content})
+    envelope = {
+        "id": str(event.id),
+        "companyId": str(tenant.company.id),
+        "workspaceId": str(tenant.workspace.id),
+        "seq": 1,
+        "category": "auth",
+        "action": "user.login",
+        "occurredAt": "2026-01-31T12:00:00.000000Z",
+        "recordedAt": "2026-01-31T12:00:00.000000Z",
+        "prevHash": "0" * 64,
+        "actor": hashlib.sha256(bytes.fromhex(event.actor_salt) + canonical(event.actor)).hexdigest(),
+        "content": hashlib.sha256(bytes.fromhex(event.content_salt) + content).hexdigest(),
+    }
+    assert event.hash == hashlib.sha256(canonical(envelope)).hexdigest()
+
+
+def test_each_event_has_salts_of_its_own(tenant: Tenant) -> None:
+    one, two = tenant.record(draft(), draft())
+    salts = {one.actor_salt, one.content_salt, two.actor_salt, two.content_salt}
+    assert {len(salt or "") for salt in salts} == {64}
+    assert len(salts) == 4
+
+
+def test_workspaces_have_chains_of_their_own(tenant: Tenant, other_tenant: Tenant) -> None:
+    tenant.record()
+    assert other_tenant.record()[0].seq == 1
+
+
+def test_recording_asks_for_a_transaction(committed: None) -> None:
+    from tests.conftest import open_tenant
+
+    with pytest.raises(transaction.TransactionManagementError, match="caller's transaction"):
+        open_tenant("Acme").record()
+
+
+def test_a_thousand_events_are_a_handful_of_statements(tenant: Tenant, django_assert_max_num_queries: object) -> None:
+    with django_assert_max_num_queries(10):  # type: ignore[operator]
+        tenant.record(*[draft(payload={"n": n}) for n in range(1000)])
+
+
+def test_a_listener_that_fails_leaves_nothing_recorded(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(events: Sequence[AuditEvent]) -> None:
+        raise RuntimeError("no deliveries today")
+
+    monkeypatch.setattr(recording, "_recorded", [fail])
+    with pytest.raises(RuntimeError), transaction.atomic():
+        tenant.record()
+    assert not AuditEvent.objects.exists()
+    assert ChainHead.objects.get(workspace=tenant.workspace).seq == 0
+
+
+def test_concurrent_writers_never_fork_a_chain(committed: None) -> None:
+    from tests.conftest import open_tenant
+
+    tenant = open_tenant("Acme")
+
+    def write() -> None:
+        for _ in range(10):
+            with transaction.atomic():
+                tenant.record(draft(), draft())
+        connection.close()
+
+    writers = [threading.Thread(target=write) for _ in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    events = list(AuditEvent.objects.filter(workspace=tenant.workspace).order_by("seq"))
+    assert [event.seq for event in events] == list(range(1, 81))
+    assert [event.prev_hash for event in events[1:]] == [event.hash for event in events[:-1]]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_auditevent SET action = 'x'",
+        "DELETE FROM audit_auditevent",
+        "TRUNCATE audit_auditevent CASCADE",
+    ],
+)
+def test_the_database_itself_refuses_every_change_of_an_event(tenant: Tenant, statement: str) -> None:
+    tenant.record()
+    with pytest.raises((IntegrityError, InternalError), match="append-only"), connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute(statement)
+
+
+def test_what_hyrelog_does_is_recorded_in_the_system_workspace(tenant: Tenant) -> None:
+    event = recording.record_system(company=tenant.company, action="webhook.disabled", payload={"n": 1}, now=NOON)
+    assert (event.workspace.name, event.category) == ("system", "hyrelog")

@@ -1,0 +1,86 @@
+import pytest
+from django.db import connection
+
+from audit.models import AuditEvent
+from audit.verification import verify
+from tests.conftest import Tenant, draft, set_append_only
+
+
+def tamper(statement: str, *values: object) -> None:
+    """Change rows as somebody would who owns the database."""
+    set_append_only("DISABLE")
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+    set_append_only("ENABLE")
+
+
+@pytest.fixture
+def chained(tenant: Tenant) -> Tenant:
+    tenant.record(*[draft(payload={"n": n}, target={"id": str(n)}) for n in range(5)])
+    return tenant
+
+
+def faults(tenant: Tenant) -> list[str]:
+    return [str(fault) for fault in verify(tenant.workspace)]
+
+
+def test_an_intact_chain_has_no_faults(chained: Tenant) -> None:
+    told: list[int] = []
+    assert list(verify(chained.workspace, advance=told.append)) == []
+    assert sum(told) == 5
+
+
+def test_an_empty_chain_is_intact(tenant: Tenant) -> None:
+    assert faults(tenant) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("payload = '{\"n\": 99}'", "content was altered"),
+        ("metadata = '{}'", "content was altered"),
+        ("actor = '{\"id\": \"mallory\"}'", "actor was altered"),
+        ("action = 'user.deleted'", "envelope was altered"),
+        ("category = 'x'", "envelope was altered"),
+        ("occurred_at = occurred_at - interval '1 microsecond'", "envelope was altered"),
+        ("recorded_at = now()", "envelope was altered"),
+        ("content_salt = NULL", "salt of its content is missing"),
+        ("actor_salt = repeat('0', 64)", "actor was altered"),
+        ("content_commitment = repeat('0', 64)", "content was altered"),
+        ("id = gen_random_uuid()", "envelope was altered"),
+    ],
+)
+def test_an_altered_event_is_named_with_its_reason(chained: Tenant, change: str, reason: str) -> None:
+    tamper(f"UPDATE audit_auditevent SET {change} WHERE workspace_id = %s AND seq = 3", chained.workspace.id)
+    event = AuditEvent.objects.get(workspace=chained.workspace, seq=3)
+    found = faults(chained)
+    assert len([fault for fault in found if reason in fault]) == 1
+    assert all(f"event {event.id} (seq 3)" in fault for fault in found)
+
+
+def test_a_rewritten_hash_breaks_the_link_to_it(chained: Tenant) -> None:
+    event = AuditEvent.objects.get(workspace=chained.workspace, seq=3)
+    event.action = "forged"
+    tamper("UPDATE audit_auditevent SET action = 'forged', hash = %s WHERE id = %s", event.compute_hash(), event.id)
+    (fault,) = faults(chained)
+    assert "seq 4" in fault
+    assert "prev_hash is not the hash of the event before it" in fault
+
+
+def test_a_deleted_event_is_missed(chained: Tenant) -> None:
+    tamper("DELETE FROM audit_auditevent WHERE workspace_id = %s AND seq = 2", chained.workspace.id)
+    assert any("seq 2: missing" in fault for fault in faults(chained))
+
+
+def test_a_deleted_end_is_missed(chained: Tenant) -> None:
+    tamper("DELETE FROM audit_auditevent WHERE workspace_id = %s AND seq >= 4", chained.workspace.id)
+    (fault,) = faults(chained)
+    assert "seq 4: missing: the chain's head says that it reaches 5" in fault
+
+
+def test_a_rewritten_last_event_differs_from_the_head(chained: Tenant) -> None:
+    event = AuditEvent.objects.get(workspace=chained.workspace, seq=5)
+    event.action = "forged"
+    tamper("UPDATE audit_auditevent SET action = 'forged', hash = %s WHERE id = %s", event.compute_hash(), event.id)
+    (fault,) = faults(chained)
+    assert "head holds another hash" in fault

@@ -1,0 +1,85 @@
+"""What tests of every room share: a tenant, a clock, and clean-up that the append-only triggers would refuse."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from audit import recording
+from audit.drafts import Draft
+from audit.models import ApiKey, AuditEvent, Company, Workspace
+
+NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+
+
+@dataclass
+class Tenant:
+    """A company with a workspace beside its `system` one, and a key of each scope."""
+
+    company: Company
+    workspace: Workspace
+    company_key: str
+    workspace_key: str
+
+    def record(self, *drafts: Draft, now: datetime = NOON) -> list[AuditEvent]:
+        return recording.record(workspace=self.workspace, drafts=drafts or [draft()], now=now)
+
+
+class Clock:
+    """A clock that moves only when told to."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **by: float) -> datetime:
+        self.now += timedelta(**by)
+        return self.now
+
+
+def draft(**fields: Any) -> Draft:
+    sent = {"action": "user.login", "category": "auth", "actor": {"id": "u1", "email": "ada@example.com"}}
+    return Draft(**(sent | fields))
+
+
+def open_tenant(name: str) -> Tenant:
+    company = Company.objects.open(name=name)
+    workspace = company.add_workspace(name="production")
+    _, company_key = ApiKey.objects.issue(company=company, name="company")
+    _, workspace_key = ApiKey.objects.issue(company=company, workspace=workspace, name="workspace")
+    return Tenant(company, workspace, company_key, workspace_key)
+
+
+@pytest.fixture
+def tenant(db: None) -> Tenant:
+    return open_tenant("Acme")
+
+
+@pytest.fixture
+def other_tenant(db: None) -> Tenant:
+    return open_tenant("Globex")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def set_append_only(state: str) -> None:
+    """`ENABLE` or `DISABLE` the triggers, as only the table's owner can."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # pending ones would keep the table from being altered
+        cursor.execute(f"ALTER TABLE audit_auditevent {state} TRIGGER USER")
+
+
+@pytest.fixture
+def committed(transactional_db: None) -> Iterator[None]:
+    """A database whose transactions really commit; emptied afterwards, which the triggers would refuse."""
+    set_append_only("ENABLE")
+    yield
+    set_append_only("DISABLE")
