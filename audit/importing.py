@@ -11,6 +11,7 @@ from typing import IO, Any
 from django.db import transaction
 
 from audit import cloudtrail, recording
+from audit.api.events import EventIn
 from audit.canonical import UncanonicalValue
 from audit.drafts import Draft
 from audit.models import Workspace
@@ -56,9 +57,12 @@ def count_lines(path: Path) -> int:
 
 def native_draft(sent: Any) -> Draft:
     """An event in HyreLog's own form, as the API takes it. Raises pydantic's ValidationError (a ValueError)."""
-    from audit.api.events import EventIn
-
     return EventIn.model_validate(sent).draft({})
+
+
+def recognised_draft(sent: Any) -> Draft:
+    """An event of either form, told by CloudTrail's own `eventName`."""
+    return cloudtrail.draft_of(sent) if "eventName" in sent else native_draft(sent)
 
 
 FORMATS: dict[str, Callable[[Any], Draft]] = {"cloudtrail": cloudtrail.draft_of, "hyrelog": native_draft}

@@ -9,13 +9,14 @@ import os
 from typing import Any
 
 from celery import Celery, signals
-from kombu import Queue
+from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hyrelog.settings")
 
 from django.conf import settings
 from django.core import checks
 
+QUEUES = ("webhooks", "jobs", "exports", "housekeeping")
 SLOTS_FOR_JOBS = 2
 """Processes beside those that send (one for each core): one for a job, one kept for ticks."""
 
@@ -43,7 +44,10 @@ app.conf.update(
     task_serializer="json",
     accept_content=["json"],
     task_default_queue="housekeeping",
-    task_queues=[Queue(name) for name in ("webhooks", "jobs", "exports", "housekeeping")],
+    # Each with an exchange of its own: with one for all, every bell would ring in every queue.
+    task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
+    task_default_exchange="housekeeping",
+    task_default_routing_key="housekeeping",
     task_create_missing_queues=False,  # a misspelt -Q is an error, not a queue that nobody rings
     task_publish_retry=False,
     timezone="UTC",

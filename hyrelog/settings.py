@@ -4,7 +4,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import django_stubs_ext
+
 from hyrelog.env import Environment
+
+django_stubs_ext.monkeypatch()  # Django's generic classes take their types at run time too
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 HYRELOG_HOME = Path(os.environ.get("HYRELOG_HOME") or BASE_DIR / ".hyrelog")

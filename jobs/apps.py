@@ -1,3 +1,5 @@
+from functools import partial
+
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules
 
@@ -17,8 +19,8 @@ class JobsConfig(AppConfig):
                     name=queue,
                     task="jobs.work",
                     queue=queue,
-                    has_due=lambda now, queue=queue: models.Job.objects.due(now=now).filter(queue=queue).exists(),
-                    rescue=lambda now, queue=queue: claiming.rescue(queue, now=now),
+                    has_due=partial(claiming.has_due, queue),
+                    rescue=partial(claiming.rescue, queue),
                 )
             )
         cover(models.Job, redact={"traceback": "HyreLog's own program text", "claim_token": "names no person"})

@@ -6,6 +6,7 @@ from datetime import datetime
 from django.db import connection
 
 from jobs.models import Job
+from jobs.registry import types_of
 
 _CLAIM = """
     WITH due AS (
@@ -48,11 +49,16 @@ _RESCUE = """
 """
 
 
-def claim(*, queue: str, types: list[str], process: uuid.UUID, now: datetime) -> Job | None:
+def has_due(queue: str, *, now: datetime) -> bool:
+    """Whether a job of a queue is due that this release has a handler for."""
+    return Job.objects.due(now=now).filter(queue=queue, type__in=types_of(queue)).exists()
+
+
+def claim(*, queue: str, process: uuid.UUID, now: datetime) -> Job | None:
     """Take the next due job of a queue for a process whose lease is alive; None if there is none."""
     token = uuid.uuid4()
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, {"queue": queue, "types": types, "process": process, "token": token, "now": now})
+        cursor.execute(_CLAIM, {"queue": queue, "types": types_of(queue), "process": process, "token": token, "now": now})
         row = cursor.fetchone()
     if row is None:
         return None

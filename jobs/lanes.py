@@ -3,24 +3,33 @@
 The truth is the rows; a lane's bell only says that there may be some.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from audit.notices import notice
 from jobs import doorbell
 from jobs.models import WorkerProcess
 
 
+class HasDue(Protocol):
+    def __call__(self, *, now: datetime) -> bool: ...
+
+
+class Rescue(Protocol):
+    def __call__(self, *, now: datetime) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """`has_due(now)` tells whether a row is due; `rescue(now)` takes back orphans and says how many."""
+    """`has_due(now=…)` tells whether a row is due; `rescue(now=…)` takes back orphans and says how many."""
 
     name: str
     task: str
     queue: str
-    has_due: Callable[[datetime], bool]
-    rescue: Callable[[datetime], int]
+    has_due: HasDue
+    rescue: Rescue
 
 
 _lanes: dict[str, Lane] = {}
@@ -40,12 +49,20 @@ def poll(chosen: Iterable[str], *, now: datetime) -> None:
     """Take back orphans, and ring each chosen lane that has due work."""
     for name in chosen:
         lane = _lanes[name]
-        if rescued := lane.rescue(now):
+        if rescued := lane.rescue(now=now):
             notice("lane.rescued", lane=name, count=rescued)
-        if lane.has_due(now):
-            doorbell.ring(name)
+        ring_if_due(name, now=now)
+
+
+def ring_if_due(name: str, *, now: datetime) -> None:
+    """Ring a lane that has due work.
+
+    Said after a slot was given back: a bell that was turned away while all slots were held is made good so.
+    """
+    if _lanes[name].has_due(now=now):
+        doorbell.ring(name)
 
 
 def bury() -> int:
     """Delete the rows of processes whose lease has run out, once nothing is claimed for them; says how many."""
-    return WorkerProcess.objects.all().expired().delete()[0]
+    return WorkerProcess.objects.expired().delete()[0]

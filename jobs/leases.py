@@ -59,12 +59,12 @@ class ProcessLease:
         """The row to claim for. Raises django.db.Error if there is none yet and Postgres is away."""
         with self._lock:
             if self._process_id is None:
-                self._process_id = WorkerProcess.objects.all().register(queues=self._queues).id
+                self._process_id = WorkerProcess.objects.register(queues=self._queues).id
             return self._process_id
 
     def renew(self) -> None:
         """Extend the lease, or begin a new one under a new id if it has run out."""
-        if not WorkerProcess.objects.all().renew(self.process_id):
+        if not WorkerProcess.objects.renew(self.process_id):
             logger.warning("The lease of this process had run out; its claims are lost. It goes on under a new one.")
             self.give_up()
             _ = self.process_id

@@ -6,19 +6,21 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from audit.notices import notice
+from jobs import lanes
 from jobs.claiming import claim
 from jobs.context import JobContext, Stopped, Unrecoverable
 from jobs.models import Job
-from jobs.registry import handler_of, types_of
+from jobs.registry import handler_of
 
 Clock = Callable[[], datetime]
 
 
 def run_next(*, queue: str, process: uuid.UUID, stopping: Callable[[], bool], clock: Clock) -> bool:
     """Run the next due job of a queue; says whether there was one."""
-    job = claim(queue=queue, types=types_of(queue), process=process, now=clock())
+    job = claim(queue=queue, process=process, now=clock())
     if job is None:
         return False
+    lanes.ring_if_due(queue, now=clock())  # while this one runs, another process may take the next
     notice("job.started", job=job.id, type=job.type, attempt=job.attempt)
     won = run(job, stopping=stopping)
     job.refresh_from_db(fields=["status"])

@@ -16,15 +16,15 @@ TIME_BOX = 60.0
 @shared_task(name="jobs.work")
 def work(lane: str) -> None:
     """Run due jobs of a lane until there are none."""
+    doorbell.heard(lane)
     with slots.long() as mine, worker.claiming() as lease:
         if not mine:
-            return  # whoever holds the slots goes on until nothing is due, and the poll rings again
-        doorbell.heard(lane)
+            return  # whoever gives a slot back rings again
         ends = time.monotonic() + TIME_BOX
         while not stopping.asked() and time.monotonic() < ends:
             if not run_next(queue=lane, process=lease.process_id, stopping=stopping.asked, clock=timezone.now):
-                return
-            doorbell.ring(lane)
+                break
+    lanes.ring_if_due(lane, now=timezone.now())
 
 
 @shared_task(name="jobs.poll")

@@ -17,8 +17,8 @@ class WebhooksConfig(AppConfig):
                 name=LANE,
                 task="webhooks.deliver",
                 queue="webhooks",
-                has_due=lambda now: models.WebhookDelivery.objects.due(now=now).exists(),
-                rescue=lambda now: claiming.rescue(now=now),
+                has_due=claiming.has_due,
+                rescue=claiming.rescue,
             )
         )
         cover(models.Webhook, redact={"encrypted_secret": "signs the deliveries; whoever reads it could forge them"})

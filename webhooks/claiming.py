@@ -9,6 +9,7 @@ from datetime import datetime
 
 from django.db import connection
 
+from webhooks.models import WebhookDelivery
 from webhooks.policy import LOST_LIMIT
 
 # A row is taken only for a process whose lease is alive: a stale one would take what it cannot keep.
@@ -77,6 +78,11 @@ class Claimed:
     failures: int
     envelope_version: int
     token: uuid.UUID
+
+
+def has_due(*, now: datetime) -> bool:
+    """Whether a delivery is due."""
+    return WebhookDelivery.objects.due(now=now).exists()
 
 
 def claim(*, process: uuid.UUID, limit: int, now: datetime) -> list[Claimed]:

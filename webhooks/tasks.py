@@ -6,7 +6,8 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from jobs import doorbell, slots, stopping, worker
+from jobs import doorbell, lanes, slots, stopping, worker
+from jobs.leases import ProcessLease
 from webhooks.delivering import Sender
 from webhooks.planning import LANE
 from webhooks.policy import RetryPolicy
@@ -20,26 +21,31 @@ TIME_BOX = 60.0
 @shared_task(name="webhooks.deliver")
 def deliver(lane: str = LANE) -> None:
     """Send what is due, with many requests on the wire at once, until nothing is."""
+    doorbell.heard(lane)
     with slots.sending() as mine, worker.claiming() as lease:
         if not mine:
-            return  # whoever holds the slots goes on until nothing is due
-        doorbell.heard(lane)
-        ends = time.monotonic() + TIME_BOX
-        transport = open_transport(
-            settings.WEBHOOK_TRANSPORT, capacity=settings.WEBHOOK_MAX_IN_FLIGHT, policy=address_policy()
-        )
-        try:
-            Sender(
-                process=lambda: lease.process_id,
-                transport=transport,
-                policy=RetryPolicy(settings.WEBHOOK_RETRY_SCHEDULE),
-                timeout=settings.WEBHOOK_TIMEOUT_SECONDS,
-                clock=timezone.now,
-                stopping=lambda: stopping.asked() or time.monotonic() > ends,
-                more=lambda: doorbell.ring(lane),
-            ).run()
-        finally:
-            transport.close()
+            return  # whoever gives a slot back rings again
+        _send(lane, lease)
+    lanes.ring_if_due(lane, now=timezone.now())
+
+
+def _send(lane: str, lease: ProcessLease) -> None:
+    ends = time.monotonic() + TIME_BOX
+    transport = open_transport(
+        settings.WEBHOOK_TRANSPORT, capacity=settings.WEBHOOK_MAX_IN_FLIGHT, policy=address_policy()
+    )
+    try:
+        Sender(
+            process=lambda: lease.process_id,
+            transport=transport,
+            policy=RetryPolicy(settings.WEBHOOK_RETRY_SCHEDULE),
+            timeout=settings.WEBHOOK_TIMEOUT_SECONDS,
+            clock=timezone.now,
+            stopping=lambda: stopping.asked() or time.monotonic() > ends,
+            more=lambda: doorbell.ring(lane),
+        ).run()
+    finally:
+        transport.close()
 
 
 def address_policy() -> AddressPolicy:

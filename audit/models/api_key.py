@@ -2,7 +2,6 @@ import hashlib
 import ipaddress
 import secrets
 from datetime import datetime, timedelta
-from typing import ClassVar
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -34,11 +33,6 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 
     def matching(self, plaintext: str) -> "ApiKeyQuerySet":
         return self.filter(digest=digest(plaintext))
-
-
-class ApiKeyManager(models.Manager["ApiKey"]):
-    def get_queryset(self) -> ApiKeyQuerySet:
-        return ApiKeyQuerySet(self.model, using=self._db)
 
     def issue(
         self, *, company: Company, workspace: Workspace | None = None, name: str, expires_at: datetime | None = None
@@ -75,7 +69,7 @@ class ApiKey(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects: ClassVar[ApiKeyManager] = ApiKeyManager()
+    objects = ApiKeyQuerySet.as_manager()
 
     class Meta:
         verbose_name = "API key"

@@ -1,5 +1,4 @@
 from datetime import datetime
-from typing import ClassVar
 
 from django.db import models, transaction
 
@@ -9,7 +8,7 @@ SYSTEM_WORKSPACE = "system"
 """Where HyreLog records what it did itself for a company."""
 
 
-class CompanyManager(models.Manager["Company"]):
+class CompanyQuerySet(models.QuerySet["Company"]):
     @transaction.atomic
     def open(self, *, name: str, contact_email: str = "") -> "Company":
         """Create a company together with its `system` workspace."""
@@ -27,7 +26,7 @@ class Company(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     closed_at = models.DateTimeField(null=True, blank=True, help_text="From then on its API keys are refused.")
 
-    objects: ClassVar[CompanyManager] = CompanyManager()
+    objects = CompanyQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "companies"

@@ -1,7 +1,6 @@
 import hashlib
 import secrets
 from datetime import datetime, timedelta
-from typing import ClassVar
 
 from django.db import models
 from django.db.models import F, Q
@@ -15,7 +14,7 @@ VALID_FOR = timedelta(hours=1)
 TOKEN_BYTES = 32
 
 
-class DownloadLinkManager(models.Manager["DownloadLink"]):
+class DownloadLinkQuerySet(models.QuerySet["DownloadLink"]):
     def issue(self, *, archive: ExportArchive, created_by: ApiKey, now: datetime) -> tuple["DownloadLink", str]:
         """A new link and its token, which is not kept and cannot be shown again."""
         token = secrets.token_urlsafe(TOKEN_BYTES)
@@ -47,7 +46,7 @@ class DownloadLink(models.Model):
     used_at = models.DateTimeField(null=True, blank=True, editable=False)
     served_until = models.BigIntegerField(default=0, editable=False, help_text="Bytes served without a gap.")
 
-    objects: ClassVar[DownloadLinkManager] = DownloadLinkManager()
+    objects = DownloadLinkQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"{self.archive_id} until {self.expires_at:%Y-%m-%d %H:%M}"

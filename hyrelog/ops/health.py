@@ -57,7 +57,7 @@ def _migrations() -> None:
 
 
 def _worker() -> None:
-    if not WorkerProcess.objects.all().alive().exists():
+    if not WorkerProcess.objects.alive().exists():
         raise NotReady("no worker process holds a lease; start `celery -A hyrelog worker`")
 
 

@@ -2,6 +2,8 @@
 
 import logging
 import logging.config
+import os
+import sys
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -22,8 +24,11 @@ def configure(options: Mapping[str, Any]) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
+    # Plain tracebacks: the renderer's own would print local variables, keys and secrets among them.
+    colors = sys.stderr.isatty() or "FORCE_COLOR" in os.environ
+    console = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
     last: list[Any] = (
-        [structlog.dev.ConsoleRenderer()]
+        [console]
         if options["format"] == "console"
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
     )

@@ -1,7 +1,7 @@
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from django.db import models, transaction
 from django.db.models import Q
@@ -25,20 +25,6 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
     def hearing(self, workspace_id: object, company_id: object) -> "WebhookQuerySet":
         """Those that hear a workspace's events: its own, and those of the whole company."""
         return self.present().filter(Q(workspace=None) | Q(workspace_id=workspace_id), company_id=company_id)
-
-
-class WebhookManager(models.Manager["Webhook"]):
-    def get_queryset(self) -> WebhookQuerySet:
-        return WebhookQuerySet(self.model, using=self._db)
-
-    def present(self) -> WebhookQuerySet:
-        return self.get_queryset().present()
-
-    def of(self, company: Company) -> WebhookQuerySet:
-        return self.get_queryset().of(company)
-
-    def hearing(self, workspace_id: object, company_id: object) -> WebhookQuerySet:
-        return self.get_queryset().hearing(workspace_id, company_id)
 
     def register(  # noqa: PLR0913  each is a property of a webhook
         self,
@@ -83,7 +69,7 @@ class Webhook(models.Model):
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    objects: ClassVar[WebhookManager] = WebhookManager()
+    objects = WebhookQuerySet.as_manager()
 
     class Meta:
         indexes = [models.Index(fields=["company"], name="webhook_present", condition=Q(deleted_at=None))]  # planning

@@ -11,17 +11,20 @@ FIELD_CAP: Final = 100
 
 _STORED_HEADERS_CAP: Final = 8 * 1024
 _STORED_VALUE_CAP: Final = 1024
+_HEAD_ENDS: Final = (b"\r\n", b"\n")
 
 
 class Answer:
     """An answer as it comes in, within its caps; both transports fill one for each request."""
 
-    __slots__ = ("_body", "_headers", "_lines", "_size", "fault", "status")
+    __slots__ = ("_body", "_headers", "_lines", "_size", "complete", "fault", "status")
 
     def __init__(self) -> None:
         self.status: int | None = None
         self.fault = ""
         """Why the head was refused; empty while it is acceptable."""
+        self.complete = False
+        """Whether the head came to its end: a connection lost within it is no answer, whatever the status line said."""
         self._lines: list[bytes] = []
         self._size = 0
         self._headers: dict[str, str] | None = None
@@ -35,8 +38,12 @@ class Answer:
         elif line.startswith(b"HTTP/") and (self.status is None or self.status < 200):
             # Informational answers (1xx) come before the real one: what they said is void.
             self._lines.clear()
+            self.complete = False
             self.status = int(line[9:12]) if line[9:12].isdigit() else None
-        elif self._body is None and self._headers is None:
+            if self.status == 101:
+                self.fault = "it switches protocols, which nobody asked for"
+        elif not self.complete:  # what comes later are trailers
+            self.complete = line in _HEAD_ENDS
             self._lines.append(line)
             if len(self._lines) > FIELD_CAP:  # the empty line is one of them
                 self.fault = f"it has {FIELD_CAP} headers or more"
@@ -45,6 +52,7 @@ class Answer:
     def take_head(self, status: int, fields: Sequence[tuple[str, str]]) -> None:
         """Take a head that a library has parsed, and capped, already."""
         self.status = status
+        self.complete = True
         self._headers = _stored(fields)
 
     def take_body(self, piece: bytes) -> bool:

@@ -1,6 +1,6 @@
 import os
 import socket
-from typing import Any
+from typing import Any, Final
 
 import pycurl
 
@@ -10,14 +10,22 @@ from webhooks.sending.curl_options import CONSTANT, header_lines
 from webhooks.sending.exchange import Exchange
 from webhooks.sending.outcome import Kind, Outcome
 
+_SENDS_CAP: Final = 2
+
 
 class CurlHandle:
-    """One of libcurl's easy handles, set up once and used for one request after another."""
+    """One of libcurl's easy handles, set up once and used for one request after another.
+
+    libcurl repeats a request by itself where the kept connection it was sent on ends before a first line of an answer
+    has come, up to five times; an idle connection that closes while a request is under way looks just so. We let it
+    repeat once and say so in the outcome (`repeated`). From the status line on, nothing is ever sent again.
+    """
 
     def __init__(self, *, policy: AddressPolicy, ca_file: str) -> None:
         self._policy = policy
         self._exchange: Exchange | None = None
         self._loaded = 0.0
+        self._sent = 0
         self._enough = False
         self._refusal = ""
         self.curl: Any = pycurl.Curl()
@@ -25,6 +33,7 @@ class CurlHandle:
             self.curl.setopt(option, value)
         self.curl.setopt(pycurl.CAINFO, ca_file)
         self.curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
+        self.curl.setopt(pycurl.PREREQFUNCTION, self._before_sending)
         self.curl.setopt(pycurl.HEADERFUNCTION, self._take_line)
         self.curl.setopt(pycurl.WRITEFUNCTION, self._take_body)
 
@@ -32,6 +41,7 @@ class CurlHandle:
         """Prepare the handle for a request to a target whose permitted addresses are these."""
         self._exchange = exchange
         self._loaded = exchange.elapsed()
+        self._sent = 0
         self._enough = False
         self._refusal = ""
         target, request, curl = exchange.target, exchange.request, self.curl
@@ -53,13 +63,14 @@ class CurlHandle:
             return exchange, exchange.end()
         if exchange.answer.fault:
             return exchange, exchange.fail(Kind.PROTOCOL, exchange.answer.fault)
+        if self._sent > _SENDS_CAP:
+            return exchange, exchange.fail(Kind.DISCONNECTED)
         if self._refusal:
             return exchange, exchange.fail(Kind.BLOCKED, self._refusal)
         return exchange, exchange.fail(*kind_of(error, message, os_error=self.curl.getinfo(pycurl.OS_ERRNO)))
 
     def _note_connection(self, exchange: Exchange) -> None:
         curl = self.curl
-        exchange.address = curl.getinfo(pycurl.PRIMARY_IP) or exchange.address
         if not curl.getinfo(pycurl.NUM_CONNECTS):
             return
         if connect := curl.getinfo(pycurl.CONNECT_TIME):
@@ -80,6 +91,19 @@ class CurlHandle:
         if self._exchange is not None:
             self._exchange.address = where[0]
         return _Descriptor(socket.socket(family, kind, protocol).detach())
+
+    def _before_sending(self, address: str, _own: str, _port: int, _own_port: int) -> int:
+        """Decide once more, with a connection ready and nothing sent: for kept connections, and repeated sends."""
+        exchange = self._exchange
+        if exchange is None or not self._policy.permits(address):
+            self._refusal = f"{address} is not a public address"
+            return int(pycurl.PREREQFUNC_ABORT)
+        self._sent += 1
+        if self._sent > _SENDS_CAP:
+            return int(pycurl.PREREQFUNC_ABORT)
+        exchange.repeated = self._sent > 1
+        exchange.address = address
+        return int(pycurl.PREREQFUNC_OK)
 
     def _take_line(self, line: bytes) -> int | None:
         exchange = self._exchange

@@ -3,7 +3,6 @@ from typing import Any, Final
 
 import pycurl
 
-from webhooks.sending.answer import HEAD_CAP
 from webhooks.sending.request_headers import USER_AGENT
 
 _IDLE_SECONDS: Final = 60
@@ -31,11 +30,9 @@ CONSTANT: Final[dict[int, Any]] = {
     pycurl.SSL_VERIFYPEER: 1,
     pycurl.SSL_VERIFYHOST: 2,
     pycurl.SSLVERSION: pycurl.SSLVERSION_TLSv1_2,
-    # Connections are kept alive. libcurl repeats a request by itself in one case only: on a kept connection that ended
-    # without a single byte of an answer. Once a byte has come, a failure is the request's outcome.
+    # Connections are kept alive; how a dead one is met is told in CurlHandle.
     pycurl.MAXAGE_CONN: _IDLE_SECONDS,
     pycurl.MAXLIFETIME_CONN: _CONNECTION_SECONDS,
-    pycurl.BUFFERSIZE: min(16 * 1024, HEAD_CAP),
 }
 
 

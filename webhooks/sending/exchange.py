@@ -18,7 +18,7 @@ _SENTENCES: Final = {
 class Exchange:
     """One request on its way: what is known so far, and the outcome made of it. Belongs to one transport."""
 
-    __slots__ = ("address", "answer", "connect", "dns", "first_byte", "request", "started", "target", "tls")
+    __slots__ = ("address", "answer", "connect", "dns", "first_byte", "repeated", "request", "started", "target", "tls")
 
     def __init__(self, request: Request, target: Target) -> None:
         self.request = request
@@ -30,6 +30,7 @@ class Exchange:
         self.connect: float | None = None
         self.tls: float | None = None
         self.first_byte: float | None = None
+        self.repeated = False
 
     def elapsed(self) -> float:
         """Milliseconds since the request was submitted."""
@@ -44,6 +45,8 @@ class Exchange:
         status = self.answer.status
         if status is None or status < 200:
             return self.fail(Kind.PROTOCOL, "it carries no final status")
+        if not self.answer.complete:
+            return self.fail(Kind.DISCONNECTED)
         if status < 300:
             return self._outcome(Kind.DELIVERED, "")
         hint = ", a redirect; redirects are not followed" if 300 <= status < 400 else ""
@@ -69,7 +72,7 @@ class Exchange:
     def _outcome(self, kind: Kind, error: str) -> Outcome:
         timing = Timing(self.dns, self.connect, self.tls, self.first_byte, self.elapsed())
         answer = self.answer
-        return Outcome(kind, answer.status, error, answer.headers, answer.body, self.address, timing)
+        return Outcome(kind, answer.status, error, answer.headers, answer.body, self.address, timing, self.repeated)
 
 
 def blocked(reason: Exception) -> Outcome:

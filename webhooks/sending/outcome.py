@@ -49,6 +49,8 @@ class Outcome:
     `status` is also set where the answer began and did not end (`TIMEOUT`, `DISCONNECTED`). `error` is one sentence for
     the owner of the endpoint, empty for `DELIVERED`. `headers` have lower-case names. `body` is the beginning of the
     decoded answer, at most `STORED_BODY_CAP` bytes; it may hold any byte, NUL included.
+    `repeated` says that the request was sent a second time within this attempt, because the kept connection it was
+    first sent on ended without an answer: the receiver may have had it twice.
     """
 
     kind: Kind
@@ -58,6 +60,7 @@ class Outcome:
     body: bytes = b""
     address: str | None = None
     timing: Timing = field(default_factory=Timing)
+    repeated: bool = False
 
     def retry_after(self, now: datetime) -> float | None:
         """Seconds the receiver asks us to wait (RFC 9110, 10.2.3): never negative, None where it does not ask.

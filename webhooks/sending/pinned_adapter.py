@@ -5,7 +5,7 @@ from typing import Any, Final
 from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
-from urllib3.exceptions import HTTPError, IncompleteRead, InvalidChunkLength
+from urllib3.exceptions import HTTPError, InvalidChunkLength
 from urllib3.util import SKIP_HEADER
 
 from webhooks.sending.outcome import Kind
@@ -44,9 +44,9 @@ class PinnedAdapter(HTTPAdapter):
             for piece in _pieces(raw):
                 if not exchange.answer.take_body(piece):
                     break
-        except InvalidChunkLength as error:
-            raise Failed(Kind.PROTOCOL, "a chunk has no valid length") from error
-        except (IncompleteRead, HTTPError) as error:
+        except HTTPError as error:
+            if isinstance(error.__cause__, InvalidChunkLength):
+                raise Failed(Kind.PROTOCOL, "a chunk has no valid length") from error
             raise Failed(Kind.DISCONNECTED) from error
         finally:
             _give_back(raw)

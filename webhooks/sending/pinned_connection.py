@@ -31,6 +31,11 @@ class _Response(HTTPResponse):
             raise Failed(Kind.PROTOCOL, f"{type(error).__name__} {error}") from error
         if self.msg.defects:
             raise Failed(Kind.PROTOCOL, f"its headers are malformed ({type(self.msg.defects[0]).__name__})")
+        if self.status < 200:
+            raise Failed(Kind.PROTOCOL, "it switches protocols, which nobody asked for")
+        lengths = {length.strip() for field in self.msg.get_all("content-length", []) for length in field.split(",")}
+        if lengths and not (len(lengths) == 1 and lengths.pop().isdecimal()):
+            raise Failed(Kind.PROTOCOL, "its Content-Length is no number")
         CURRENT.get().in_head = False
 
     def _read_status(self) -> tuple[str, int, str]:
@@ -83,7 +88,7 @@ class _Pool(HTTPConnectionPool):
     def _get_conn(self, timeout: float | None = None) -> Any:
         exchange = CURRENT.get()
         connection: Any = super()._get_conn(timeout)
-        if exchange.fresh:
+        if exchange.repeated:  # whatever else was kept may be just as dead
             connection.close()
         exchange.reused = not connection.is_closed
         if exchange.reused:

@@ -38,9 +38,9 @@ def _connect(exchange: ThreadedExchange, address: str, *, timeout: float) -> soc
         exchange.address = address
         exchange.hold(sock)
         sock.connect((address, exchange.target.port))
+        exchange.connect = exchange.elapsed()
+        sock.settimeout(exchange.time_left())
     except BaseException:
         sock.close()
         raise
-    exchange.connect = exchange.elapsed()
-    sock.settimeout(exchange.remaining() if exchange.remaining() > 0 else 0.001)
     return sock

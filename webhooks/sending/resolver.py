@@ -29,6 +29,8 @@ class Resolution:
     error: str = ""
 
 
+_CLOSED: Final = Resolution((), Kind.DNS, "the sender is closing")
+
 Told = Callable[[Resolution], None]
 
 
@@ -47,6 +49,7 @@ class Resolver:
         self._asking: dict[str, list[Told]] = {}
         self._names: SimpleQueue[str | None] = SimpleQueue()
         self._threads = 0
+        self._closed = False
 
     def known(self, target: Target) -> Resolution | None:
         """Answer at once where that is possible: an address in the URL, or a name resolved lately."""
@@ -58,6 +61,9 @@ class Resolver:
     def look_up(self, target: Target, tell: Told) -> None:
         """Resolve a name; `tell` is called once, in a thread of the resolver. Equal names share a look-up."""
         with self._lock:
+            if self._closed:
+                tell(_CLOSED)
+                return
             waiting = self._asking.setdefault(target.host, [])
             waiting.append(tell)
             if len(waiting) > 1:
@@ -79,11 +85,15 @@ class Resolver:
             return None
 
     def close(self) -> None:
-        """Let the threads end, each after the look-up it is in."""
+        """Tell those who wait, and let the threads end, each after the look-up it is in."""
         with self._lock:
-            threads, self._threads = self._threads, _THREADS_CAP
-        for _ in range(threads):
+            self._closed = True
+            waiting = [tell for tells in self._asking.values() for tell in tells]
+            self._asking.clear()
+        for _ in range(self._threads):
             self._names.put(None)
+        for tell in waiting:
+            tell(_CLOSED)
 
     def _serve(self) -> None:
         while (host := self._names.get()) is not None:
@@ -94,7 +104,7 @@ class Resolver:
                 self._known[host] = (monotonic() + kept, resolution)
                 if len(self._known) > _NAMES_CAP:
                     del self._known[next(iter(self._known))]
-                waiting = self._asking.pop(host)
+                waiting = self._asking.pop(host, [])
             for tell in waiting:
                 tell(resolution)
 

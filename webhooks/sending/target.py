@@ -1,5 +1,6 @@
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
@@ -36,6 +37,7 @@ class Target:
         return self.origin + self.path
 
 
+@lru_cache(maxsize=4096)  # an endpoint's URL comes with each of its events
 def parse_target(url: str) -> Target:
     """Take a URL apart by RFC 3986, more strictly than any library behind us; raises `BlockedAddress`.
 

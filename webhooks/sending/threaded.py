@@ -121,5 +121,5 @@ class RequestsTransport:
         except Failed as failed:
             if not exchange.may_repeat(failed):
                 raise
-            exchange.fresh = True
+            exchange.repeated = True
             self._adapter.exchange(exchange)

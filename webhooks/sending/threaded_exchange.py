@@ -31,7 +31,7 @@ class Enough(Exception):  # noqa: N818 - names what happened
 class ThreadedExchange(Exchange):
     """An exchange that a thread of its own drives, which connections find through `current`."""
 
-    __slots__ = ("_aborted", "_lock", "_socket", "fresh", "in_head", "received", "resolver", "reused")
+    __slots__ = ("_aborted", "_lock", "_socket", "in_head", "received", "resolver", "reused")
 
     def __init__(self, request: Request, target: Target, *, resolver: Resolver) -> None:
         super().__init__(request, target)
@@ -39,7 +39,6 @@ class ThreadedExchange(Exchange):
         self.received = 0
         self.in_head = True
         self.reused = False
-        self.fresh = False
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._aborted = False
@@ -53,7 +52,9 @@ class ThreadedExchange(Exchange):
 
     def note_received(self, count: int) -> None:
         """Count bytes of the answer; raises `Failed` or `Enough` where they pass a cap."""
-        if count and self.first_byte is None:
+        if count == 0 and self.in_head:  # http.client would take the end of the connection for the end of the head
+            raise Failed(Kind.DISCONNECTED)
+        if self.first_byte is None:
             self.first_byte = self.elapsed()
         self.received += count
         if self.in_head and self.received > HEAD_CAP + _READ_AHEAD:
@@ -66,7 +67,7 @@ class ThreadedExchange(Exchange):
 
         libcurl repeats in the same case and in no other. Once a byte has come, the request is not sent again.
         """
-        return failed.kind is Kind.DISCONNECTED and self.reused and self.received == 0 and not self.fresh
+        return failed.kind is Kind.DISCONNECTED and self.reused and self.received == 0 and not self.repeated
 
     def hold(self, sock: socket.socket) -> None:
         """Keep a descriptor of the connection in use, our own, by which `abort` can end it from another thread."""

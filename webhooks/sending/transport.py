@@ -11,7 +11,9 @@ logger = logging.getLogger(__name__)
 
 
 class Transport(Protocol):
-    """What puts requests on the wire. It belongs to one thread: the one that submits is the one that polls.
+    """What puts requests on the wire.
+
+    It belongs to one thread, the one that submits and polls, and to the process that opened it: not to its forks.
 
     `capacity` is the most that may be in flight; a request is in flight from `submit` until `poll` has handed out its
     outcome. A transport may have less capacity than it was asked for.

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 from tqdm import tqdm
 
-from audit.importing import FORMATS, UnreadableLine, count_lines, import_events
+from audit.importing import FORMATS, UnreadableLine, count_lines, import_events, recognised_draft
 from audit.management.workspaces import chosen_workspace
 
 
@@ -16,7 +16,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path)
-        parser.add_argument("--format", choices=sorted(FORMATS), default="cloudtrail")
+        parser.add_argument("--format", choices=sorted(FORMATS), help="Told from each line where left out.")
         parser.add_argument("--workspace", help="Id; may be left out where only one is not called `system`.")
 
     def handle(self, *_: Any, **options: Any) -> None:
@@ -26,7 +26,7 @@ class Command(BaseCommand):
                 total = import_events(
                     path,
                     workspace=workspace,
-                    read=FORMATS[options["format"]],
+                    read=FORMATS.get(options["format"], recognised_draft),
                     clock=timezone.now,
                     advance=bar.update,
                 )

@@ -50,23 +50,48 @@ def test_a_connection_that_dies_without_an_answer_is_replaced_once(send: Send, s
             seen.append(connection.request()[-1:])
 
     peer = serve(behave)
-    assert send(peer.url(), body=b"1").kind is Kind.DELIVERED
-    assert send(peer.url(), body=b"2").kind is Kind.DELIVERED
+    first, second = send(peer.url(), body=b"1"), send(peer.url(), body=b"2")
+    assert (first.kind, second.kind) == (Kind.DELIVERED, Kind.DELIVERED)
+    assert (first.repeated, second.repeated) == (False, True)
     assert (seen, peer.accepted) == ([b"1", b"2", b"2"], 2)
 
 
-def test_nothing_is_sent_again_once_a_byte_of_an_answer_came(send: Send, serve: Serve) -> None:
+def test_a_request_is_sent_twice_at_most(transport: Transport, serve: Serve) -> None:
+    """Three connections are kept, and all of them, and every new one, die on the next request."""
+    seen: list[bytes] = []
+    together = threading.Barrier(3)
+
+    def behave(connection: Connection) -> None:
+        request = connection.request()
+        if request.endswith(b"first"):
+            together.wait(PATIENCE)
+            connection.send(OK)
+            request = connection.request()
+        if request:
+            seen.append(request[-5:])
+
+    peer = serve(behave)
+    for _ in range(3):
+        transport.submit(make(peer.url(), body=b"first"))
+    assert {outcome.kind for outcome in collect(transport, 3).values()} == {Kind.DELIVERED}
+    outcome = sender(transport)(peer.url(), body=b"again")
+    assert (outcome.kind, outcome.repeated) == (Kind.DISCONNECTED, True)
+    assert seen == [b"again"] * 2
+
+
+def test_nothing_is_sent_again_once_an_answer_began(send: Send, serve: Serve) -> None:
     seen: list[bytes] = []
 
     def behave(connection: Connection) -> None:
         seen.append(connection.request()[-1:])
         connection.send(OK)
         seen.append(connection.request()[-1:])
-        connection.send(b"H")
+        connection.send(b"HTTP/1.1 200 OK\r\n")
 
     peer = serve(behave)
     assert send(peer.url(), body=b"1").kind is Kind.DELIVERED
-    assert send(peer.url(), body=b"2").kind in (Kind.DISCONNECTED, Kind.PROTOCOL)
+    outcome = send(peer.url(), body=b"2")
+    assert (outcome.kind, outcome.repeated) == (Kind.DISCONNECTED, False)
     assert (seen, peer.accepted) == ([b"1", b"2"], 1)
 
 

@@ -20,7 +20,7 @@ def test_a_closed_port_is_refused(send: Send) -> None:
 
 
 def test_an_unknown_name_is_a_dns_failure(send: Send) -> None:
-    outcome = send("https://hooks.example.invalid/hook")
+    outcome = send("https://hooks.example.invalid/hook", timeout=15.0)  # a name server may be slow to know nothing
     assert (outcome.kind, outcome.address) == (Kind.DNS, None)
     assert "hooks.example.invalid" in outcome.error
     assert outcome.timing.connect is None
@@ -85,14 +85,16 @@ def test_a_close_before_the_answer_is_a_disconnect(send: Send, serve: Serve) -> 
 @pytest.mark.parametrize(
     "part",
     [
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
     ],
-    ids=["length", "chunk", "chunks"],
+    ids=["status-line", "head", "length", "chunk", "chunks"],
 )
 @pytest.mark.parametrize("end", ["close", "reset"])
-def test_a_connection_lost_within_the_body_is_a_disconnect(send: Send, serve: Serve, part: bytes, end: str) -> None:
+def test_a_connection_lost_within_the_answer_is_a_disconnect(send: Send, serve: Serve, part: bytes, end: str) -> None:
     def behave(connection: Connection) -> None:
         connection.request()
         connection.send(part)
@@ -101,7 +103,7 @@ def test_a_connection_lost_within_the_body_is_a_disconnect(send: Send, serve: Se
     peer = serve(behave)
     outcome = send(peer.url())
     assert outcome.kind is Kind.DISCONNECTED
-    assert outcome.status in (200, None if end == "reset" else 200)  # a reset may overtake what was sent before it
+    assert outcome.status in (200, None)  # None where the end of the head, or a reset that overtook it, is what is lost
     assert peer.accepted == 1
 
 
@@ -115,10 +117,12 @@ def test_a_connection_lost_within_the_body_is_a_disconnect(send: Send, serve: Se
         b"HTTP/1.1 99 Low\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nx",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nx",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nx\r\n",
         b"HTTP/1.1 200 OK\r\nno colon here\r\nContent-Length: 0\r\n\r\n",
     ],
-    ids=["ssh", "text", "http2", "status", "low-status", "upgrade", "length", "chunk", "field"],
+    ids=["ssh", "text", "http2", "status", "low-status", "upgrade", "length", "lengths", "negative", "chunk", "field"],
 )
 def test_what_is_not_http_is_a_protocol_fault(send: Send, serve: Serve, answer: bytes) -> None:
     outcome = send(serve(closing(answer)).url())

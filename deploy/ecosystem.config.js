@@ -1,0 +1,50 @@
+// The processes of HyreLog for PM2: `pm2 start deploy/ecosystem.config.js` (docs/deployment.md).
+//
+// Settings come from the environment in which PM2 is called, or from the file `env` in HYRELOG_HOME (by default
+// .hyrelog in the checkout), which HyreLog reads by itself. Secrets are better kept in the file: PM2 writes the
+// environment of what it runs to ~/.pm2/dump.pm2 (`pm2 save`).
+
+"use strict";
+
+const path = require("node:path");
+
+const checkout = path.resolve(__dirname, "..");
+
+const app = (name, program, args, more) => ({
+  name,
+  script: path.join(checkout, ".venv", "bin", program),
+  args,
+  interpreter: "none",
+  cwd: checkout,
+  env: { PYTHONUNBUFFERED: "1" },
+  // PM2 gives up after 16 starts that last less than a second each, within 16 seconds. With this pause (ms) it never
+  // gets that far: Postgres may be away for an hour.
+  restart_delay: 2000,
+  // The signal goes to the main process alone. By default PM2 sends it to all the children as well: a Celery worker's
+  // end in the middle of a task then, and Celery takes that for a crash.
+  treekill: false,
+  kill_timeout: 10000,
+  vizion: false, // no business with git
+  ...more,
+});
+
+module.exports = {
+  apps: [
+    // One process: without --workers nothing is left behind when it is killed. uvicorn's workers would outlive a killed
+    // parent and keep the port, so that PM2 could not start the next one.
+    app(
+      "hyrelog-web",
+      "uvicorn",
+      [
+        ...["hyrelog.asgi:application", "--host", "127.0.0.1", "--port", process.env.PORT || "8000", "--workers", "1"],
+        ...["--timeout-graceful-shutdown", "30", "--no-access-log"],
+      ],
+      { kill_timeout: 40000 },
+    ),
+    // A worker finishes what it has begun: 15 s for the webhook on the wire, 15 s for Celery to end its tasks, and some
+    // for a slow database. Its children die with it, should it be killed.
+    app("hyrelog-worker", "celery", ["-A", "hyrelog", "worker", "--loglevel", "INFO"], { kill_timeout: 60000 }),
+    app("hyrelog-beat", "celery", ["-A", "hyrelog", "beat", "--loglevel", "INFO"]),
+    app("hyrelog-flower", "celery", ["-A", "hyrelog", "flower"]),
+  ],
+};
