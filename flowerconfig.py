@@ -11,6 +11,7 @@ from hyrelog.env import Environment
 
 _home = Path(os.environ.get("HYRELOG_HOME") or Path(__file__).parent / ".hyrelog")
 _home.mkdir(parents=True, exist_ok=True)
+os.umask(0o077)  # what Flower remembers is nobody else's to read
 _environment = Environment(file=_home / "env")
 
 basic_auth = list(_environment.names("FLOWER_BASIC_AUTH"))

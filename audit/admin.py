@@ -12,7 +12,7 @@ from audit.models import ApiKey, AuditEvent, ChainHead, Company, IdempotencyReco
 
 class WorkspaceInline(admin.TabularInline[Workspace, Company]):
     model = Workspace
-    fields = readonly_fields = ["name", "id", "created_at"]
+    fields = readonly_fields = ("name", "id", "created_at")
     extra = 0
     can_delete = False
     show_change_link = True

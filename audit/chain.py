@@ -60,5 +60,3 @@ def envelope(  # noqa: PLR0913  every field of the envelope, by name
 def chain_hash(sealed: Mapping[str, Any]) -> str:
     """SHA-256 of the canonical JSON of an envelope, in hex."""
     return hashlib.sha256(canonical(sealed)).hexdigest()
-
-

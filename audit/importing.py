@@ -19,14 +19,14 @@ from audit.models import Workspace
 BATCH = 500
 
 
-class UnreadableLine(Exception):  # noqa: N818  names what is wrong
+class UnreadableLine(Exception):
     """A line of the file is no event of its format; what stands before its batch was recorded."""
 
     def __init__(self, number: int, reason: str) -> None:
         super().__init__(f"line {number}: {reason}")
 
 
-def import_events(  # noqa: PLR0913  what an import is made of
+def import_events(
     path: Path,
     *,
     workspace: Workspace,

@@ -32,7 +32,9 @@ def record(*, workspace: Workspace, drafts: Sequence[Draft], now: datetime) -> l
     have passed `Draft.check`.
     """
     if not transaction.get_connection().in_atomic_block:
-        raise transaction.TransactionManagementError("record() needs the caller's transaction: the chain's head is locked.")
+        raise transaction.TransactionManagementError(
+            "record() needs the caller's transaction: the chain's head is locked."
+        )
     if not drafts:
         return []
     head = ChainHead(workspace=workspace)

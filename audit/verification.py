@@ -32,10 +32,14 @@ def verify(workspace: Workspace, *, advance: Callable[[int], object] = lambda _:
     head = ChainHead.objects.get(workspace=workspace)
     seq, prev_hash = 0, chain.GENESIS
     while seq < head.seq:
-        part = list(AuditEvent.objects.filter(workspace=workspace, seq__gt=seq, seq__lte=head.seq).order_by("seq")[:PART])
+        part = list(
+            AuditEvent.objects.filter(workspace=workspace, seq__gt=seq, seq__lte=head.seq).order_by("seq")[:PART]
+        )
         for event in part:
             if event.seq != seq + 1:
-                yield Fault(str(workspace.id), seq + 1, None, f"missing: the next event that exists has seq {event.seq}")
+                yield Fault(
+                    str(workspace.id), seq + 1, None, f"missing: the next event that exists has seq {event.seq}"
+                )
             elif event.prev_hash != prev_hash:
                 yield _fault(event, "prev_hash is not the hash of the event before it")
             yield from _own_faults(event)

@@ -9,7 +9,7 @@ from gdpr.models import DownloadLink, ExportArchive
 
 class LinkInline(admin.TabularInline[DownloadLink, ExportArchive]):
     model = DownloadLink
-    fields = readonly_fields = ["created_at", "created_by", "expires_at", "used_at", "revoked_at", "served_until"]
+    fields = readonly_fields = ("created_at", "created_by", "expires_at", "used_at", "revoked_at", "served_until")
     extra = 0
     can_delete = False
 
@@ -39,7 +39,7 @@ class DownloadLinkAdmin(ReadOnlyAdmin):
     exclude = ["digest"]
 
     def has_act_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("gdpr.change_downloadlink")  # type: ignore[union-attr]
+        return request.user.has_perm("gdpr.change_downloadlink")
 
     @admin.action(description="Revoke: the links stop working", permissions=["act"])
     def revoke(self, request: HttpRequest, links: QuerySet[DownloadLink]) -> None:

@@ -65,7 +65,7 @@ def _range(request: HttpRequest, *, size: int, etag: str) -> tuple[int, int]:
 async def _bytes(link: DownloadLink, start: int, end: int) -> AsyncIterator[bytes]:
     """The bytes, read by a thread; what was sent is noted however the transfer ends."""
     sent = start
-    file = await sync_to_async(storage.path_of(link.archive.file).open)("rb")
+    file = await sync_to_async(storage.open_file)(link.archive.file)
     try:
         await sync_to_async(file.seek)(start)
         while sent < end:

@@ -20,7 +20,7 @@ EXPORT = "gdpr.export"
 
 @handler(EXPORT, queue="exports", max_attempts=5, backoff=exponential(base=10, cap=300))
 def export(context: JobContext) -> dict[str, Any]:
-    """Yields an ExportArchive; begins anew on each attempt, and finds its work done where only the settling was lost."""
+    """Make an archive; each attempt begins anew, and finds its work done where only the settling was lost."""
     done = ExportArchive.objects.filter(job=context.job).first()
     return _result(done or _make(context))
 

@@ -42,7 +42,8 @@ def estimate(table: Covered, *, company_id: uuid.UUID) -> int:
 def columns(table: Covered) -> list[str]:
     """The columns that are exported."""
     fields = table.model._meta.concrete_fields  # noqa: SLF001  Django's public way to a model's fields
-    return [field.column for field in fields if field.column not in table.redact]
+    names = [field.attname if field.column is None else field.column for field in fields]
+    return [name for name in names if name not in table.redact]
 
 
 def _parts(table: Covered, where: str, values: list[Any], *, keyset: str, first: Any) -> Iterator[list[str]]:

@@ -14,7 +14,7 @@ from jobs.models import Job
 DAY = timedelta(days=1)
 
 
-class TooManyExports(Exception):  # noqa: N818  names what is wrong
+class TooManyExports(Exception):
     """A company asked for more exports within a day than GDPR_EXPORTS_PER_DAY allows."""
 
     def __init__(self, *, limit: int, retry_after: timedelta) -> None:

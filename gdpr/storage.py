@@ -29,14 +29,14 @@ def publish(name: str, file: IO[bytes]) -> None:
     (_folder() / f".{name}.part").replace(_folder() / name)
 
 
-def path_of(name: str) -> Path:
-    """Where a published file lies."""
-    return _folder() / name
+def open_file(name: str) -> IO[bytes]:
+    """A published file, to read."""
+    return (_folder() / name).open("rb")
 
 
 def delete(name: str) -> None:
     """Delete a published file; one that is gone is no error."""
-    path_of(name).unlink(missing_ok=True)
+    (_folder() / name).unlink(missing_ok=True)
 
 
 def _folder() -> Path:

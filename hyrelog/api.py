@@ -1,10 +1,11 @@
 """The tenants' API: the routes of every room under /v1, its errors in one form, its description at /docs."""
 
+from ninja import NinjaAPI
+
 from audit.api import errors, events
 from audit.api.body import StrictParser
 from gdpr import api as gdpr
 from jobs import api as jobs
-from ninja import NinjaAPI
 from webhooks import api as webhooks
 
 api = NinjaAPI(

@@ -13,7 +13,11 @@ from hyrelog.ops import metrics
 
 # Requests run in many short-lived threads: each would open a connection of its own. Workers must not pool: their
 # connections would cross a fork, and Celery closes pools after each task.
-settings.DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": settings.DATABASE_POOL_SIZE, "timeout": 5}
+settings.DATABASES["default"]["OPTIONS"]["pool"] = {
+    "min_size": 1,
+    "max_size": settings.DATABASE_POOL_SIZE,
+    "timeout": 5,
+}
 
 application = get_asgi_application()
 

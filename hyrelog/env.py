@@ -57,7 +57,16 @@ class Environment:
 
     def boolean(self, name: str, *, default: bool) -> bool:
         """One of 1, true, yes, on and 0, false, no, off, in any case."""
-        words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+        words = {
+            "1": True,
+            "true": True,
+            "yes": True,
+            "on": True,
+            "0": False,
+            "false": False,
+            "no": False,
+            "off": False,
+        }
 
         def parse(raw: str) -> bool:
             try:
@@ -126,9 +135,7 @@ class Environment:
 
         return self._read(name, nowhere, parse, "a URL such as postgres://user:password@host:5432/hyrelog", secret=True)
 
-    def _read(  # noqa: PLR0913  what reading one setting takes
-        self, name: str, default: T, parse: Callable[[str], T], rule: str, *, secret: bool = False
-    ) -> T:
+    def _read(self, name: str, default: T, parse: Callable[[str], T], rule: str, *, secret: bool = False) -> T:
         raw = self._values.get(name)
         if raw is None:
             return default

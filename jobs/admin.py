@@ -27,7 +27,7 @@ class JobAdmin(ReadOnlyAdmin):
         return f"{job.attempt}/{job.max_attempts}"
 
     def has_act_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("jobs.change_job")  # type: ignore[union-attr]
+        return request.user.has_perm("jobs.change_job")
 
     @admin.action(description="Retry: a fresh round of attempts", permissions=["act"])
     def retry(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:

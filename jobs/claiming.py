@@ -58,7 +58,9 @@ def claim(*, queue: str, process: uuid.UUID, now: datetime) -> Job | None:
     """Take the next due job of a queue for a process whose lease is alive; None if there is none."""
     token = uuid.uuid4()
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, {"queue": queue, "types": types_of(queue), "process": process, "token": token, "now": now})
+        cursor.execute(
+            _CLAIM, {"queue": queue, "types": types_of(queue), "process": process, "token": token, "now": now}
+        )
         row = cursor.fetchone()
     if row is None:
         return None
@@ -72,4 +74,4 @@ def rescue(queue: str, *, now: datetime) -> int:
     """Make the jobs of dead processes due again, or fail them after their last attempt; says how many."""
     with connection.cursor() as cursor:
         cursor.execute(_RESCUE, {"queue": queue, "now": now})
-        return cursor.rowcount
+        return int(cursor.rowcount)

@@ -11,11 +11,11 @@ LOOK_EVERY = 1.0
 """Seconds between two looks at the row: a handler may ask as often as it likes."""
 
 
-class Unrecoverable(Exception):  # noqa: N818  said by handlers, reads as they mean it
+class Unrecoverable(Exception):
     """Raised by a handler for which another attempt is pointless: the job fails at once."""
 
 
-class Stopped(Exception):  # noqa: N818
+class Stopped(Exception):
     """Raised by `JobContext.checkpoint` when the handler should end: a shutdown, or a cancelled or lost job."""
 
 
@@ -41,7 +41,8 @@ class JobContext:
 
     @property
     def payload(self) -> dict[str, Any]:
-        return self.job.payload
+        payload: dict[str, Any] = self.job.payload
+        return payload
 
     def progress(self, fraction: float, *, step: str = "") -> None:
         """Tell how far the job is, from 0 to 1, and raise Stopped if it should end; at most one write a second."""

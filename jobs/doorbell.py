@@ -1,9 +1,9 @@
 """The doorbell: tells the workers, through Celery, that there may be work in a lane.
 
-A ring never fails and never stalls its caller: a thread publishes it, whatever state the broker is in. Rings that come
-while one is being published are one ring; across processes a short-lived mark in Redis keeps a lane from being rung again
-before the last ring was heard, so that no queue grows while no worker listens. A lost ring costs latency: the poll rings
-every lane with due work every five seconds.
+A ring never fails and never stalls its caller: a thread publishes it, whatever state the broker is in. Rings that
+come while one is being published are one ring; across processes a short-lived mark in Redis keeps a lane from being
+rung again before the last ring was heard, so that no queue grows while no worker listens. A lost ring costs latency:
+the poll rings every lane with due work every five seconds.
 """
 
 import atexit
@@ -118,7 +118,7 @@ def _redis() -> redis.Redis:
 
 def _start_afresh() -> None:
     """A forked child has neither its parent's thread nor a right to its sockets."""
-    global _publisher, _client  # noqa: PLW0603
+    global _publisher, _client
     _publisher, _client = _Publisher(), None
 
 

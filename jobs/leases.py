@@ -1,7 +1,7 @@
 """The lease of a worker process: one row, renewed every 10 s by a thread of the process that it stands for.
 
-A process that stops (killed, hung as a whole, cut off from Postgres) lets its lease run out after 30 s by the database's
-clock; what it had claimed is then taken back by any other.
+A process that stops (killed, hung as a whole, cut off from Postgres) lets its lease run out after 30 s by the
+database's clock; what it had claimed is then taken back by any other.
 """
 
 import logging

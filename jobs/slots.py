@@ -1,7 +1,7 @@
 """How many of a worker's processes one kind of long task may hold at once, so that the others' turn always comes.
 
-A slot is a byte of a file, locked by the process that holds it. The kernel gives it back when that process ends, however
-it ends: a semaphore would be lost with a killed child.
+A slot is a byte of a file, locked by the process that holds it. The kernel gives it back when that process ends,
+however it ends: a semaphore would be lost with a killed child.
 """
 
 import fcntl

@@ -90,7 +90,16 @@ class WebhookAdmin(admin.ModelAdmin[Webhook]):
 
 class AttemptInline(admin.TabularInline[WebhookAttempt, WebhookDelivery]):
     model = WebhookAttempt
-    fields = readonly_fields = ["number", "result", "http_status", "kind", "error", "address", "started_at", "finished_at"]
+    fields = readonly_fields = (
+        "number",
+        "result",
+        "http_status",
+        "kind",
+        "error",
+        "address",
+        "started_at",
+        "finished_at",
+    )
     extra = 0
     can_delete = False
     ordering = ["number"]
@@ -126,7 +135,7 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
     actions = ["redeliver", "cancel"]
 
     def has_act_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("webhooks.change_webhookdelivery")  # type: ignore[union-attr]
+        return request.user.has_perm("webhooks.change_webhookdelivery")
 
     @admin.action(description="Redeliver: begin a new round of attempts", permissions=["act"])
     def redeliver(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:

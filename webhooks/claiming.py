@@ -90,11 +90,11 @@ def claim(*, process: uuid.UUID, limit: int, now: datetime) -> list[Claimed]:
     token = uuid.uuid4()
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, {"process": process, "limit": limit, "now": now, "token": token})
-        return [Claimed(*row, token) for row in cursor.fetchall()]
+        return [Claimed(*[*row, token]) for row in cursor.fetchall()]
 
 
 def rescue(*, now: datetime) -> int:
     """Make the deliveries of dead processes due again; says how many."""
     with connection.cursor() as cursor:
         cursor.execute(_RESCUE, {"now": now, "limit": LOST_LIMIT})
-        return cursor.rowcount
+        return int(cursor.rowcount)

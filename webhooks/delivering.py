@@ -47,7 +47,7 @@ class Sender:
     def run(self) -> int:
         """Deliver until nothing is due and nothing is on the wire; says how many attempts were made.
 
-        What it raises (Postgres is away, say) leaves claims behind: the caller must give up the lease that they are for.
+        What it raises (Postgres is away, say) leaves claims behind: the caller must give up the lease they are for.
         """
         attempts = 0
         while True:
@@ -84,9 +84,7 @@ class Sender:
         self._ended.append(Settlement(claimed, attempt, outcome, verdict, finished_at=now))
 
     def _settle(self) -> None:
-        if not self._ended or (
-            self._flying and len(self._ended) < SETTLE_MOST and time.monotonic() < self._settle_at
-        ):
+        if not self._ended or (self._flying and len(self._ended) < SETTLE_MOST and time.monotonic() < self._settle_at):
             return
         won = settle(self._ended)
         for settlement in self._ended:

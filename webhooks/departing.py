@@ -1,4 +1,4 @@
-"""Departing: between the claim and the wire. What cannot be sent goes aside; for the rest, the attempt is written first."""
+"""Departing: from the claim to the wire. What cannot be sent goes aside; for the rest, the attempt is written first."""
 
 import uuid
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ class Departure:
 def depart(claimed: Sequence[Claimed], *, now: datetime, timeout: float) -> list[Departure]:
     """Render a batch and put its attempts on record, in one statement, before anything leaves.
 
-    Deliveries of a disabled webhook are held, those of a deleted one cancelled, those whose secret no key decrypts handed
-    back for an hour: the key may yet be put back.
+    Deliveries of a disabled webhook are held, those of a deleted one cancelled, those whose secret no key decrypts
+    postponed for an hour: the key may yet be put back.
     """
     webhooks = Webhook.objects.in_bulk({c.webhook_id for c in claimed})
     secrets, unreadable = _secrets(webhooks)

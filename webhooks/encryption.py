@@ -7,7 +7,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
 
-class UnreadableSecret(Exception):  # noqa: N818  names what is wrong
+class UnreadableSecret(Exception):
     """None of HYRELOG_ENCRYPTION_KEYS decrypts a stored secret."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ LOST_LIMIT = 10
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a delivery becomes. `failures` counts what the schedule counts; `disable` says why, if the webhook goes off."""
+    """What a delivery becomes. `failures` is what the schedule counts; `disable` says why the webhook goes off."""
 
     status: Status
     next_attempt_at: datetime | None

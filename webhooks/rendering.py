@@ -26,7 +26,14 @@ def render_body(event: AuditEvent, *, version: int) -> bytes:
 
 
 def render_request(  # noqa: PLR0913  what an attempt is made of
-    event: AuditEvent, *, url: str, secrets: list[str], version: int, attempt: uuid.UUID, number: int, now: datetime,
+    event: AuditEvent,
+    *,
+    url: str,
+    secrets: list[str],
+    version: int,
+    attempt: uuid.UUID,
+    number: int,
+    now: datetime,
     timeout: float,
 ) -> Request:
     """The signed POST of one attempt (Standard Webhooks v1; Trace Context, W3C Recommendation, section 3.2)."""
@@ -47,7 +54,7 @@ def render_request(  # noqa: PLR0913  what an attempt is made of
 
 
 def trace_id(event: AuditEvent) -> str:
-    """The event's own trace id where it is one of W3C Trace Context; else one derived from it, or from the event's id."""
+    """The event's own trace id if it is one of W3C Trace Context; else one derived from it or from the event's id."""
     own = event.trace_id or str(event.id)
     if _TRACE_ID.fullmatch(own) and own != "0" * 32:
         return own

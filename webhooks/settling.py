@@ -92,22 +92,29 @@ def settle(settlements: Sequence[Settlement]) -> set[uuid.UUID]:
 
 
 def put_aside(
-    *, hold: Iterable[Claimed] = (), cancel: Iterable[Claimed] = (), postpone: Iterable[Claimed] = (),
-    hand_back: Iterable[Claimed] = (), now: datetime,
+    *,
+    hold: Iterable[Claimed] = (),
+    cancel: Iterable[Claimed] = (),
+    postpone: Iterable[Claimed] = (),
+    hand_back: Iterable[Claimed] = (),
+    now: datetime,
 ) -> int:
     """Undo claims of which nothing was sent; says how many of them still held."""
     unreadable = "The webhook's secret cannot be decrypted: a key is missing from HYRELOG_ENCRYPTION_KEYS."
     rows = [
         *(_aside(c, "HELD") for c in hold),
         *(_aside(c, "CANCELLED", completed_at=now.isoformat()) for c in cancel),
-        *(_aside(c, "PENDING", next_attempt_at=(now + UNREADABLE_PAUSE).isoformat(), error=unreadable) for c in postpone),
+        *(
+            _aside(c, "PENDING", next_attempt_at=(now + UNREADABLE_PAUSE).isoformat(), error=unreadable)
+            for c in postpone
+        ),
         *(_aside(c, "PENDING", next_attempt_at=now.isoformat()) for c in hand_back),
     ]
     if not rows:
         return 0
     with connection.cursor() as cursor:
         cursor.execute(_PUT_ASIDE, {"rows": json.dumps(rows)})
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def _row(settlement: Settlement) -> dict[str, Any]:

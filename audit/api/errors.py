@@ -51,9 +51,13 @@ def too_many(error: str, *, retry_after: timedelta, headers: Mapping[str, str] |
 
 def install(api: NinjaAPI) -> None:
     """Have every error of `api` answered in this form."""
-    api.add_exception_handler(ApiError, lambda _request, error: error.response())
-    api.add_exception_handler(ValidationError, _validation)
-    api.add_exception_handler(HttpError, _http)
+    api.exception_handler(ApiError)(_own)
+    api.exception_handler(ValidationError)(_validation)
+    api.exception_handler(HttpError)(_http)
+
+
+def _own(_request: HttpRequest, error: ApiError) -> HttpResponse:
+    return error.response()
 
 
 def _validation(_request: HttpRequest, error: ValidationError) -> HttpResponse:

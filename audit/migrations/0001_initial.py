@@ -8,127 +8,184 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Workspace',
+            name="Workspace",
             fields=[
-                ('id', models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=200)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=200)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Company',
+            name="Company",
             fields=[
-                ('id', models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=200)),
-                ('contact_email', models.EmailField(blank=True, max_length=254)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('closed_at', models.DateTimeField(blank=True, help_text='From then on its API keys are refused.', null=True)),
+                ("id", models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=200)),
+                ("contact_email", models.EmailField(blank=True, max_length=254)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "closed_at",
+                    models.DateTimeField(blank=True, help_text="From then on its API keys are refused.", null=True),
+                ),
             ],
             options={
-                'verbose_name_plural': 'companies',
+                "verbose_name_plural": "companies",
             },
         ),
         migrations.CreateModel(
-            name='ChainHead',
+            name="ChainHead",
             fields=[
-                ('workspace', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='chain_head', serialize=False, to='audit.workspace')),
-                ('seq', models.BigIntegerField(default=0)),
-                ('hash', models.CharField(default='0000000000000000000000000000000000000000000000000000000000000000', max_length=64)),
+                (
+                    "workspace",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        primary_key=True,
+                        related_name="chain_head",
+                        serialize=False,
+                        to="audit.workspace",
+                    ),
+                ),
+                ("seq", models.BigIntegerField(default=0)),
+                (
+                    "hash",
+                    models.CharField(
+                        default="0000000000000000000000000000000000000000000000000000000000000000", max_length=64
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='workspace',
-            name='company',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='workspaces', to='audit.company'),
+            model_name="workspace",
+            name="company",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="workspaces", to="audit.company"
+            ),
         ),
         migrations.CreateModel(
-            name='AuditEvent',
+            name="AuditEvent",
             fields=[
-                ('id', models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('seq', models.BigIntegerField()),
-                ('category', models.CharField(max_length=200)),
-                ('action', models.CharField(max_length=200)),
-                ('occurred_at', models.DateTimeField()),
-                ('recorded_at', models.DateTimeField()),
-                ('actor', models.JSONField(null=True)),
-                ('target', models.JSONField(null=True)),
-                ('payload', models.JSONField(null=True)),
-                ('metadata', models.JSONField(null=True)),
-                ('changes', models.JSONField(null=True)),
-                ('context', models.JSONField(null=True)),
-                ('actor_salt', models.CharField(max_length=64, null=True)),
-                ('actor_commitment', models.CharField(max_length=64)),
-                ('content_salt', models.CharField(max_length=64, null=True)),
-                ('content_commitment', models.CharField(max_length=64)),
-                ('prev_hash', models.CharField(max_length=64)),
-                ('hash', models.CharField(max_length=64)),
-                ('workspace', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='events', to='audit.workspace')),
-                ('company', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='events', to='audit.company')),
+                ("id", models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("seq", models.BigIntegerField()),
+                ("category", models.CharField(max_length=200)),
+                ("action", models.CharField(max_length=200)),
+                ("occurred_at", models.DateTimeField()),
+                ("recorded_at", models.DateTimeField()),
+                ("actor", models.JSONField(null=True)),
+                ("target", models.JSONField(null=True)),
+                ("payload", models.JSONField(null=True)),
+                ("metadata", models.JSONField(null=True)),
+                ("changes", models.JSONField(null=True)),
+                ("context", models.JSONField(null=True)),
+                ("actor_salt", models.CharField(max_length=64, null=True)),
+                ("actor_commitment", models.CharField(max_length=64)),
+                ("content_salt", models.CharField(max_length=64, null=True)),
+                ("content_commitment", models.CharField(max_length=64)),
+                ("prev_hash", models.CharField(max_length=64)),
+                ("hash", models.CharField(max_length=64)),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="events", to="audit.workspace"
+                    ),
+                ),
+                (
+                    "company",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="events", to="audit.company"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ApiKey',
+            name="ApiKey",
             fields=[
-                ('id', models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=200)),
-                ('prefix', models.CharField(editable=False, help_text='How the key begins, to recognise it by.', max_length=16)),
-                ('digest', models.CharField(editable=False, max_length=64, unique=True)),
-                ('allowed_networks', models.JSONField(blank=True, default=list, validators=[audit.models.api_key.validate_networks])),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('revoked_at', models.DateTimeField(blank=True, null=True)),
-                ('last_used_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('workspace', models.ForeignKey(blank=True, help_text='Empty: a key for the whole company.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='api_keys', to='audit.workspace')),
-                ('company', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='api_keys', to='audit.company')),
+                ("id", models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=200)),
+                (
+                    "prefix",
+                    models.CharField(
+                        editable=False, help_text="How the key begins, to recognise it by.", max_length=16
+                    ),
+                ),
+                ("digest", models.CharField(editable=False, max_length=64, unique=True)),
+                (
+                    "allowed_networks",
+                    models.JSONField(blank=True, default=list, validators=[audit.models.api_key.validate_networks]),
+                ),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("revoked_at", models.DateTimeField(blank=True, null=True)),
+                ("last_used_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Empty: a key for the whole company.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="api_keys",
+                        to="audit.workspace",
+                    ),
+                ),
+                (
+                    "company",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="api_keys", to="audit.company"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'API key',
+                "verbose_name": "API key",
             },
         ),
         migrations.CreateModel(
-            name='IdempotencyRecord',
+            name="IdempotencyRecord",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('route', models.CharField(max_length=100)),
-                ('key', models.CharField(max_length=255)),
-                ('fingerprint', models.CharField(help_text="Hex SHA-256 of the request's body.", max_length=64)),
-                ('status', models.PositiveSmallIntegerField(null=True)),
-                ('answer', models.JSONField(null=True)),
-                ('created_at', models.DateTimeField()),
-                ('api_key', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='audit.apikey')),
-                ('company', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='audit.company')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("route", models.CharField(max_length=100)),
+                ("key", models.CharField(max_length=255)),
+                ("fingerprint", models.CharField(help_text="Hex SHA-256 of the request's body.", max_length=64)),
+                ("status", models.PositiveSmallIntegerField(null=True)),
+                ("answer", models.JSONField(null=True)),
+                ("created_at", models.DateTimeField()),
+                ("api_key", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="audit.apikey")),
+                ("company", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="audit.company")),
             ],
         ),
         migrations.AddConstraint(
-            model_name='workspace',
-            constraint=models.UniqueConstraint(fields=('company', 'name'), name='workspace_name_once_per_company'),
+            model_name="workspace",
+            constraint=models.UniqueConstraint(fields=("company", "name"), name="workspace_name_once_per_company"),
         ),
         migrations.AddIndex(
-            model_name='auditevent',
-            index=models.Index(fields=['company', 'recorded_at', 'id'], name='event_company_recorded'),
+            model_name="auditevent",
+            index=models.Index(fields=["company", "recorded_at", "id"], name="event_company_recorded"),
         ),
         migrations.AddIndex(
-            model_name='auditevent',
-            index=models.Index(models.F('company'), django.db.models.fields.json.KeyTextTransform('id', 'actor'), models.F('recorded_at'), name='event_company_actor'),
+            model_name="auditevent",
+            index=models.Index(
+                models.F("company"),
+                django.db.models.fields.json.KeyTextTransform("id", "actor"),
+                models.F("recorded_at"),
+                name="event_company_actor",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='auditevent',
-            constraint=models.UniqueConstraint(fields=('workspace', 'seq'), name='event_seq_once_per_workspace'),
+            model_name="auditevent",
+            constraint=models.UniqueConstraint(fields=("workspace", "seq"), name="event_seq_once_per_workspace"),
         ),
         migrations.AddIndex(
-            model_name='idempotencyrecord',
-            index=models.Index(fields=['created_at'], name='idempotency_created'),
+            model_name="idempotencyrecord",
+            index=models.Index(fields=["created_at"], name="idempotency_created"),
         ),
         migrations.AddConstraint(
-            model_name='idempotencyrecord',
-            constraint=models.UniqueConstraint(fields=('api_key', 'route', 'key'), name='idempotency_key_once_per_route'),
+            model_name="idempotencyrecord",
+            constraint=models.UniqueConstraint(
+                fields=("api_key", "route", "key"), name="idempotency_key_once_per_route"
+            ),
         ),
     ]

@@ -18,7 +18,7 @@ USE_RECORDED_EVERY = timedelta(minutes=1)
 def validate_networks(networks: object) -> None:
     """Raises ValidationError unless `networks` is a list of IP networks in CIDR form."""
     if not isinstance(networks, list):
-        raise ValidationError("allowed_networks must be a list such as [\"203.0.113.0/24\"].")
+        raise ValidationError('allowed_networks must be a list such as ["203.0.113.0/24"].')
     for network in networks:
         try:
             ipaddress.ip_network(network)
@@ -56,7 +56,11 @@ class ApiKey(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     company = models.ForeignKey(Company, on_delete=models.PROTECT, related_name="api_keys")
     workspace = models.ForeignKey(
-        Workspace, on_delete=models.PROTECT, related_name="api_keys", null=True, blank=True,
+        Workspace,
+        on_delete=models.PROTECT,
+        related_name="api_keys",
+        null=True,
+        blank=True,
         help_text="Empty: a key for the whole company.",
     )
     name = models.CharField(max_length=200)

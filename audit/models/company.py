@@ -2,6 +2,7 @@ from datetime import datetime
 
 from django.db import models, transaction
 
+from audit import chain
 from audit.ids import uuid7
 
 SYSTEM_WORKSPACE = "system"
@@ -65,6 +66,19 @@ class Workspace(models.Model):
         return self.name
 
     def start_chain(self) -> None:
-        from audit.models.event import ChainHead
-
         ChainHead.objects.create(workspace=self)
+
+
+class ChainHead(models.Model):
+    """Where a workspace's chain ends. Whoever appends holds this row's lock, so that a chain never forks."""
+
+    workspace = models.OneToOneField(Workspace, on_delete=models.PROTECT, primary_key=True, related_name="chain_head")
+    seq = models.BigIntegerField(default=0)
+    hash = models.CharField(max_length=64, default=chain.GENESIS)
+
+    def __str__(self) -> str:
+        return f"{self.seq}:{self.hash[:12]}"
+
+    def lock(self) -> None:
+        """Keep others from appending until the caller's transaction ends, and read where the chain ends."""
+        self.refresh_from_db(from_queryset=ChainHead.objects.select_for_update())

@@ -8,23 +8,6 @@ from audit.ids import uuid7
 from audit.models.company import Company, Workspace
 
 
-class ChainHead(models.Model):
-    """Where a workspace's chain ends. Whoever appends holds this row's lock, so that a chain never forks."""
-
-    workspace = models.OneToOneField(
-        Workspace, on_delete=models.PROTECT, primary_key=True, related_name="chain_head"
-    )
-    seq = models.BigIntegerField(default=0)
-    hash = models.CharField(max_length=64, default=chain.GENESIS)
-
-    def __str__(self) -> str:
-        return f"{self.seq}:{self.hash[:12]}"
-
-    def lock(self) -> None:
-        """Keep others from appending until the caller's transaction ends, and read where the chain ends."""
-        self.refresh_from_db(from_queryset=ChainHead.objects.select_for_update())
-
-
 class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
     def by_actor(self, actor_id: str) -> "AuditEventQuerySet":
         return self.filter(actor__id=actor_id)

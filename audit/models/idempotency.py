@@ -1,4 +1,5 @@
 from datetime import datetime, timedelta
+
 from django.db import models
 
 from audit.models.api_key import ApiKey

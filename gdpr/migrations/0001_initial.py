@@ -6,48 +6,78 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('audit', '0001_initial'),
-        ('jobs', '0001_initial'),
+        ("audit", "0001_initial"),
+        ("jobs", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ExportArchive',
+            name="ExportArchive",
             fields=[
-                ('id', models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('scope', models.CharField(max_length=10)),
-                ('status', models.CharField(choices=[('READY', 'ready'), ('EXPIRED', 'expired')], default='READY', max_length=7)),
-                ('file', models.CharField(help_text='Its name in EXPORT_STORAGE.', max_length=200)),
-                ('size', models.BigIntegerField(help_text='Bytes.')),
-                ('sha256', models.CharField(max_length=64)),
-                ('counts', models.JSONField(help_text='Rows by table.')),
-                ('created_at', models.DateTimeField()),
-                ('expires_at', models.DateTimeField()),
-                ('company', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='archives', to='audit.company')),
-                ('job', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='archive', to='jobs.job')),
+                ("id", models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("scope", models.CharField(max_length=10)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("READY", "ready"), ("EXPIRED", "expired")], default="READY", max_length=7
+                    ),
+                ),
+                ("file", models.CharField(help_text="Its name in EXPORT_STORAGE.", max_length=200)),
+                ("size", models.BigIntegerField(help_text="Bytes.")),
+                ("sha256", models.CharField(max_length=64)),
+                ("counts", models.JSONField(help_text="Rows by table.")),
+                ("created_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField()),
+                (
+                    "company",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="archives", to="audit.company"
+                    ),
+                ),
+                (
+                    "job",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="archive", to="jobs.job"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='DownloadLink',
+            name="DownloadLink",
             fields=[
-                ('id', models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('digest', models.CharField(editable=False, max_length=64, unique=True)),
-                ('created_at', models.DateTimeField()),
-                ('expires_at', models.DateTimeField()),
-                ('revoked_at', models.DateTimeField(blank=True, null=True)),
-                ('used_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('served_until', models.BigIntegerField(default=0, editable=False, help_text='Bytes served without a gap.')),
-                ('company', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='audit.company')),
-                ('created_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='audit.apikey')),
-                ('archive', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='links', to='gdpr.exportarchive')),
+                ("id", models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("digest", models.CharField(editable=False, max_length=64, unique=True)),
+                ("created_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField()),
+                ("revoked_at", models.DateTimeField(blank=True, null=True)),
+                ("used_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                (
+                    "served_until",
+                    models.BigIntegerField(default=0, editable=False, help_text="Bytes served without a gap."),
+                ),
+                (
+                    "company",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="audit.company"
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="audit.apikey"),
+                ),
+                (
+                    "archive",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="links", to="gdpr.exportarchive"
+                    ),
+                ),
             ],
         ),
         migrations.AddIndex(
-            model_name='exportarchive',
-            index=models.Index(condition=models.Q(('status', 'READY')), fields=['expires_at'], name='archive_expiry'),
+            model_name="exportarchive",
+            index=models.Index(condition=models.Q(("status", "READY")), fields=["expires_at"], name="archive_expiry"),
         ),
     ]

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from hyrelog.dev.hosting import ELSEWHERE, Announce, Hosting, ServerFailed, can, make_public
+from hyrelog.dev.hosting import ELSEWHERE, Announce, Hosting, ServerFailed, can, open_elsewhere
 
 
 def find_executable(hosting: Hosting, *, wheel: str, path: str, announce: Announce) -> Path:
@@ -40,8 +40,7 @@ def reachable(hosting: Hosting, package: Path, version: str, *, announce: Announ
 
 def _copy(package: Path, copy: Path) -> None:
     """Copy the package and, beside it, the libraries that its executables look for there."""
-    make_public(ELSEWHERE)
-    staging = Path(tempfile.mkdtemp(dir=ELSEWHERE))
+    staging = Path(tempfile.mkdtemp(dir=open_elsewhere()))
     try:
         for part in (package, package.with_name(f"{package.name}.libs")):
             if part.exists():

@@ -20,7 +20,7 @@ class Console:
 
     def __init__(self, stream: TextIO = sys.stdout) -> None:
         self._stream = stream
-        self._coloured = stream.isatty() and not os.environ.get("NO_COLOR")
+        self.coloured = stream.isatty() and not os.environ.get("NO_COLOR")
         self._colour_of: dict[str, int] = {}
         self._dropped = 0
 
@@ -31,7 +31,7 @@ class Console:
     def show(self, name: str, text: str) -> None:
         colour = self._colour_of.setdefault(name, COLOURS[len(self._colour_of) % len(COLOURS)])
         prefix = f"{time.strftime('%H:%M:%S')} {name:<{_NAME_WIDTH}} | "
-        if self._coloured:
+        if self.coloured:
             prefix = f"\033[{colour}m{prefix}\033[0m"
         for line in text.splitlines():
             self._write(f"{prefix}{line}\n")

@@ -47,7 +47,7 @@ def ensure_tenant(*, known: Mapping[str, str], receiver_url: str) -> dict[str, s
 
 def _key(known: str, *, company: Company, workspace: Workspace | None) -> str:
     """The known plaintext while the database takes it, else that of a new key."""
-    keys = ApiKey.objects.get_queryset().usable(now=timezone.now()).filter(company=company, workspace=workspace)
+    keys = ApiKey.objects.usable(now=timezone.now()).filter(company=company, workspace=workspace)
     if known and keys.matching(known).exists():
         return known
     _, plaintext = ApiKey.objects.issue(company=company, workspace=workspace, name="demo")

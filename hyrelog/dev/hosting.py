@@ -9,6 +9,7 @@ import hashlib
 import os
 import pwd
 import subprocess
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ _RECORD = "servers-folder"
 Announce = Callable[[str], object]
 
 
-class ServerFailed(Exception):  # noqa: N818 - it says what happened
+class ServerFailed(Exception):
     """An embedded server cannot be started; the message tells what to do."""
 
 
@@ -82,7 +83,7 @@ def find_hosting(home: Path, *, announce: Announce) -> Hosting:
             f"The servers run as {account.pw_name}, who can no longer reach their data in {folder}: let others pass "
             "through the folders above it (chmod o+x), as they could when the data was made."
         )
-    elsewhere = make_public(ELSEWHERE / hashlib.sha256(os.fsencode(home)).hexdigest()[:16])
+    elsewhere = _make_elsewhere(home)
     record.write_text(f"{elsewhere}\n", encoding="utf-8")
     announce(f"{account.pw_name}, who runs the servers for root, cannot reach {home}: their data is in {elsewhere}.")
     return Hosting(home, elsewhere, account.pw_uid, account.pw_gid)
@@ -96,11 +97,18 @@ def can(hosting: Hosting, *command: str) -> bool:
         return False
 
 
-def make_public(folder: Path) -> Path:
-    """Make a folder of root's below ELSEWHERE that any account may pass through."""
-    for each in (ELSEWHERE, folder):
-        each.mkdir(exist_ok=True)
-        each.chmod(0o755)
+def open_elsewhere() -> Path:
+    """ELSEWHERE itself: root's, and any account may pass through it."""
+    ELSEWHERE.mkdir(exist_ok=True)
+    ELSEWHERE.chmod(0o755)
+    return ELSEWHERE
+
+
+def _make_elsewhere(home: Path) -> Path:
+    """A folder of the state folder's own; a new one each time, since a state folder made anew begins without data."""
+    digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
+    folder = Path(tempfile.mkdtemp(prefix=f"{digest}-", dir=open_elsewhere()))
+    folder.chmod(0o755)
     return folder
 
 

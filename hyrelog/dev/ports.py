@@ -6,7 +6,7 @@ from collections.abc import Container
 LOOPBACK = "127.0.0.1"
 
 
-class NoFreePort(Exception):  # noqa: N818 - it says what is wrong
+class NoFreePort(Exception):
     """Not one port from the wanted one upwards is free."""
 
 

@@ -27,7 +27,7 @@ ADOPT_SECONDS = 10
 """How long a server that is found running may keep us out, starting or stopping, before it is replaced."""
 
 
-class PasswordRefused(Exception):  # noqa: N818 - it says what happened
+class PasswordRefused(Exception):
     """A server is there, and our password is not its password."""
 
 
@@ -195,7 +195,7 @@ class Server(ABC):
 
 
 def _exit_status(process: psutil.Process) -> int | None:
-    """None while it runs. A zombie that is another's to bury, which some containers' first process never does, is dead."""
+    """None while it runs. A zombie counts as dead: to bury it may be another's, as in containers, and never happen."""
     try:
         return process.wait(timeout=0) or 0
     except psutil.TimeoutExpired:

@@ -9,7 +9,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 
-class AlreadyUp(Exception):  # noqa: N818 - it says what is
+class AlreadyUp(Exception):
     """Another `up` works in the same state folder."""
 
 

@@ -28,7 +28,7 @@ PORTS = {"PORT": 8000, "FLOWER_PORT": 5555, "METRICS_PORT": 9091, "RECEIVER_PORT
 SERVERS: dict[str, type[Server]] = {"DATABASE_URL": Postgres, "REDIS_URL": Redis}
 
 
-class CannotStart(Exception):  # noqa: N818 - it says what happened
+class CannotStart(Exception):
     """`up` cannot start; the message tells why."""
 
 
@@ -97,15 +97,12 @@ def _environment(home: Path, console: Console) -> dict[str, str]:
         ports[variable] = str(port)
     if reader.problems:
         raise CannotStart("\n".join(f"{problem.message} {problem.hint}" for problem in reader.problems))
-    return (
-        os.environ
-        | ports
-        | {
-            "HYRELOG_HOME": str(home),
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-            "PYTHONUNBUFFERED": "1",  # lines appear when they are written
-        }
-    )
+    bin_folders = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    environment = os.environ | ports | {"HYRELOG_HOME": str(home), "PATH": os.pathsep.join(bin_folders)}
+    environment["PYTHONUNBUFFERED"] = "1"  # lines appear when they are written
+    if console.coloured:
+        environment["FORCE_COLOR"] = "1"  # what the processes write to is a pipe, but it ends at a terminal
+    return environment
 
 
 def _prepare(environment: Mapping[str, str], *, demo: bool) -> None:

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 from jobs.models import Tick, WorkerProcess
 
 
-class NotReady(Exception):  # noqa: N818  names what is wrong
+class NotReady(Exception):
     """A part of HyreLog does not work; the message says which and what to look at."""
 
 

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 logger = logging.getLogger(__name__)
 
 # Each reads a partial index: rows that are at rest are not counted.
-_GAUGES = (
+_GAUGES: tuple[tuple[str, str, list[str], str], ...] = (
     (
         "hyrelog_deliveries_waiting",
         "Deliveries that will be attempted, by status.",
@@ -29,16 +29,20 @@ _GAUGES = (
         "hyrelog_delivery_oldest_due_seconds",
         "For how long the longest due delivery has been due.",
         [],
-        "SELECT coalesce(greatest(0, extract(epoch FROM now() - min(next_attempt_at))), 0) "
-        "FROM webhooks_webhookdelivery WHERE next_attempt_at IS NOT NULL",
+        """
+        SELECT coalesce(greatest(0, extract(epoch FROM now() - min(next_attempt_at))), 0)
+        FROM webhooks_webhookdelivery WHERE next_attempt_at IS NOT NULL
+        """,
     ),
     (
         "hyrelog_jobs_active",
         "Jobs that wait or run, by queue and status.",
         ["queue", "status"],
-        "SELECT queue, status, count(*) FROM jobs_job WHERE status = 'PENDING' GROUP BY queue, status "
-        "UNION ALL "
-        "SELECT queue, status, count(*) FROM jobs_job WHERE status = 'PROCESSING' GROUP BY queue, status",
+        """
+        SELECT queue, status, count(*) FROM jobs_job WHERE status = 'PENDING' GROUP BY queue, status
+        UNION ALL
+        SELECT queue, status, count(*) FROM jobs_job WHERE status = 'PROCESSING' GROUP BY queue, status
+        """,
     ),
     (
         "hyrelog_worker_processes",

@@ -1,8 +1,7 @@
-from datetime import timedelta
-
 from django.db import connection, models
 
-NO_TICK_FOR = timedelta(seconds=90)
+NO_TICK_FOR = 90
+"""Seconds of silence after which beat is taken to be down."""
 
 
 class TickManager(models.Manager["Tick"]):
@@ -21,13 +20,13 @@ class TickManager(models.Manager["Tick"]):
                 """,
                 {"name": name, "period": period},
             )
-            return cursor.rowcount == 1
+            return bool(cursor.rowcount)
 
     def silent(self) -> bool:
         """Whether no tick at all was claimed for 90 s, by the database's clock: beat is down."""
         with connection.cursor() as cursor:
-            cursor.execute("SELECT coalesce(max(claimed_at) < now() - %s, true) FROM jobs_tick", [NO_TICK_FOR])
-            return bool(cursor.fetchone()[0])
+            cursor.execute("SELECT max(claimed_at) > now() - %s * interval '1 second' FROM jobs_tick", [NO_TICK_FOR])
+            return not cursor.fetchone()[0]
 
 
 class Tick(models.Model):

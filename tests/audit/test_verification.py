@@ -1,3 +1,5 @@
+from uuid import UUID
+
 import pytest
 from django.db import connection
 
@@ -6,7 +8,7 @@ from audit.verification import verify
 from tests.conftest import Tenant, draft, set_append_only
 
 
-def tamper(statement: str, *values: object) -> None:
+def tamper(statement: str, *values: str | UUID) -> None:
     """Change rows as somebody would who owns the database."""
     set_append_only("DISABLE")
     with connection.cursor() as cursor:
@@ -39,7 +41,7 @@ def test_an_empty_chain_is_intact(tenant: Tenant) -> None:
     [
         ("payload = '{\"n\": 99}'", "content was altered"),
         ("metadata = '{}'", "content was altered"),
-        ("actor = '{\"id\": \"mallory\"}'", "actor was altered"),
+        ('actor = \'{"id": "mallory"}\'', "actor was altered"),
         ("action = 'user.deleted'", "envelope was altered"),
         ("category = 'x'", "envelope was altered"),
         ("occurred_at = occurred_at - interval '1 microsecond'", "envelope was altered"),

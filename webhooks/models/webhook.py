@@ -1,4 +1,5 @@
 import secrets
+import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -22,7 +23,7 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
     def of(self, company: Company) -> "WebhookQuerySet":
         return self.present().filter(company=company)
 
-    def hearing(self, workspace_id: object, company_id: object) -> "WebhookQuerySet":
+    def hearing(self, workspace_id: uuid.UUID, company_id: uuid.UUID) -> "WebhookQuerySet":
         """Those that hear a workspace's events: its own, and those of the whole company."""
         return self.present().filter(Q(workspace=None) | Q(workspace_id=workspace_id), company_id=company_id)
 
@@ -56,7 +57,11 @@ class Webhook(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     company = models.ForeignKey(Company, on_delete=models.PROTECT, related_name="webhooks")
     workspace = models.ForeignKey(
-        Workspace, on_delete=models.PROTECT, related_name="webhooks", null=True, blank=True,
+        Workspace,
+        on_delete=models.PROTECT,
+        related_name="webhooks",
+        null=True,
+        blank=True,
         help_text="Empty: hears the whole company.",
     )
     url = models.CharField(max_length=2048)

@@ -13,7 +13,7 @@ _OURS: Final = frozenset(
 )
 
 
-class MalformedHeader(ValueError):  # noqa: N818 - names what is wrong
+class MalformedHeader(ValueError):
     """A request header that must not go on the wire. The message never shows a value."""
 
 

@@ -13,7 +13,7 @@ _LONGEST: Final = 64
 _GENERATED: Final = 32
 
 
-class MalformedSecret(ValueError):  # noqa: N818 - names what is wrong
+class MalformedSecret(ValueError):
     """A webhook secret is not "whsec_" and the base64 of 24 to 64 bytes. The message never shows it."""
 
 

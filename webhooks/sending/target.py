@@ -12,7 +12,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 _LENGTH_CAP: Final = 2048
 
 
-class BlockedAddress(ValueError):  # noqa: N818 - names what is wrong, as the outcome does
+class BlockedAddress(ValueError):
     """The URL, or an address behind it, is one we do not send to."""
 
 

@@ -15,7 +15,7 @@ _READ_AHEAD: Final = 16 * 1024
 _WIRE_CAP: Final = 4 * 1024 * 1024  # what a body within its own cap can take in the smallest of chunks, and more
 
 
-class Failed(Exception):  # noqa: N818 - names what happened
+class Failed(Exception):
     """An exchange failed, and how. No OSError, so that urllib3 and requests let it pass as it is."""
 
     def __init__(self, kind: Kind, detail: str = "") -> None:
@@ -24,7 +24,7 @@ class Failed(Exception):  # noqa: N818 - names what happened
         self.detail = detail
 
 
-class Enough(Exception):  # noqa: N818 - names what happened
+class Enough(Exception):
     """More came over the wire than an answer may take: reading ends, and the status decides."""
 
 

@@ -37,7 +37,7 @@ class Transport(Protocol):
         """Cut every connection. What was in flight has no outcome: it may or may not have been delivered."""
 
 
-class TransportFull(RuntimeError):  # noqa: N818 - names what is wrong
+class TransportFull(RuntimeError):
     """A request was submitted while as many were in flight as the transport holds, or after it was closed."""
 
 

@@ -21,5 +21,5 @@ class Command(BaseCommand):
             raise CommandError("Name either --company ID or --workspace ID.")
         workspace = chosen_workspace(options["workspace"]) if options["workspace"] else None
         company = workspace.company if workspace else chosen_company(options["company"])
-        _, plaintext = ApiKey.objects.issue(company=company, workspace=workspace, name=options["name"])
+        __, plaintext = ApiKey.objects.issue(company=company, workspace=workspace, name=options["name"])
         self.stdout.write(plaintext)

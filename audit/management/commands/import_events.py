@@ -35,6 +35,6 @@ class Command(BaseCommand):
         except UnreadableLine as error:
             recorded = bar.n
             raise CommandError(
-                f"{path}, {error}. The {recorded} events before its batch were recorded; mend the file and import the rest."
+                f"{path}, {error}. The first {recorded} events were recorded; mend the file and import the rest."
             ) from None
         self.stdout.write(f"{total} events recorded in workspace {workspace.name} ({workspace.id}).")

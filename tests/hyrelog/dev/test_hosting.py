@@ -110,7 +110,12 @@ def test_another_users_data_is_refused_with_a_reason(home: Path) -> None:
         "except ServerFailed as failure: print(failure)"
     )
     done = subprocess.run(
-        ["/usr/bin/python3", "-c", script, str(home)], user=1, group=1, extra_groups=[], capture_output=True, text=True,
+        ["/usr/bin/python3", "-c", script, str(home)],
+        user=1,
+        group=1,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
         check=False,
     )
     assert "HYRELOG_HOME" in done.stdout

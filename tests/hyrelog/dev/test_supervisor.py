@@ -41,7 +41,7 @@ print("all down", flush=True)
 """
 SLEEP = 'import time; print("here", flush=True); time.sleep(600)'
 DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}"
-PARENT = f"import subprocess, sys; subprocess.Popen([sys.executable, \"-c\", \"import time; time.sleep(600)\"]); {SLEEP}"
+PARENT = f'import subprocess, sys; subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]); {SLEEP}'
 
 
 class Run:
@@ -112,7 +112,7 @@ def test_one_that_dies_is_named_with_its_reason_and_started_again(supervise: Cal
 
 
 def test_a_command_that_does_not_exist_is_named(supervise: Callable[..., Run], tmp_path: Path) -> None:
-    script = SUPERVISE.replace('f"{python} -c \'{script}\'"', '"no-such-program"')
+    script = SUPERVISE.replace("f\"{python} -c '{script}'\"", '"no-such-program"')
     assert script != SUPERVISE
     done = subprocess.Popen([sys.executable, "-c", script, "", "web", "-"], stdout=subprocess.PIPE, text=True)
     with done:
