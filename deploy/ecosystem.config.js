@@ -20,8 +20,8 @@ const app = (name, program, args, more) => ({
   // PM2 gives up after 16 starts that last less than a second each, within 16 seconds. With this pause (ms) it never
   // gets that far: Postgres may be away for an hour.
   restart_delay: 2000,
-  // The signal goes to the main process alone. By default PM2 sends it to all the children as well: a Celery worker's
-  // end in the middle of a task then, and Celery takes that for a crash.
+  // The signal goes to the main process alone. By default PM2 sends it to all the children as well: where it is SIGTERM
+  // (PM2_KILL_SIGNAL; usually SIGINT), a worker's end in the middle of a task, and Celery takes that for a crash.
   treekill: false,
   kill_timeout: 10000,
   vizion: false, // no business with git
@@ -41,8 +41,8 @@ module.exports = {
       ],
       { kill_timeout: 40000 },
     ),
-    // A worker finishes what it has begun: 15 s for the webhook on the wire, 15 s for Celery to end its tasks, and some
-    // for a slow database. Its children die with it, should it be killed.
+    // A worker finishes what it has begun: a webhook on the wire takes up to WEBHOOK_TIMEOUT_SECONDS (15 by default, at
+    // most 60: give more here then). What still runs in the end dies with it, and another worker takes it up.
     app("hyrelog-worker", "celery", ["-A", "hyrelog", "worker", "--loglevel", "INFO"], { kill_timeout: 60000 }),
     app("hyrelog-beat", "celery", ["-A", "hyrelog", "beat", "--loglevel", "INFO"]),
     app("hyrelog-flower", "celery", ["-A", "hyrelog", "flower"]),

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from audit.canonical import check
 from audit.notices import notice
 from jobs import lanes
 from jobs.claiming import claim
@@ -33,6 +34,7 @@ def run(job: Job, *, stopping: Callable[[], bool]) -> bool:
     declared = handler_of(job.type)
     try:
         result = declared.run(JobContext(job, stopping=stopping))
+        check(result, "result")
     except Stopped:
         return job.finish_cancelled() if job.cancel_requested() else job.hand_back()
     except Unrecoverable as error:
@@ -43,7 +45,7 @@ def run(job: Job, *, stopping: Callable[[], bool]) -> bool:
 
 
 def _settle_failure(job: Job, error: Exception, *, pause: timedelta) -> bool:
-    text, trace = f"{type(error).__name__}: {error}".replace("\0", "\N{REPLACEMENT CHARACTER}"), traceback.format_exc()
+    text, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
     if job.cancel_requested():
         return job.finish_cancelled()
     if job.attempt >= job.max_attempts:

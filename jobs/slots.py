@@ -5,11 +5,13 @@ however it ends: a semaphore would be lost with a killed child.
 """
 
 import fcntl
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_file = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as the process and its children
+_file, _path = tempfile.mkstemp(prefix="hyrelog-slots-")
+os.unlink(_path)  # noqa: PTH108  it lives on, nameless, as long as this process and its children
 _processes = 1
 
 ROOM = 1_000

@@ -11,6 +11,8 @@ from django.db import connection
 from audit import recording
 from audit.drafts import Draft
 from audit.models import ApiKey, AuditEvent, Company, Workspace
+from jobs.leases import ProcessLease
+from tests.receiver import Receiver, serve_receiver
 
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
@@ -83,3 +85,17 @@ def committed(transactional_db: None) -> Iterator[None]:
     set_append_only("ENABLE")
     yield
     set_append_only("DISABLE")
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with serve_receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def lease(db: None) -> Iterator[ProcessLease]:
+    """A lease that this process holds; nobody renews it during the test, which is shorter than 30 s."""
+    lease = ProcessLease(queues=["webhooks", "jobs", "exports"])
+    yield lease
+    lease.give_up()

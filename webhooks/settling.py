@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import connection
 
+from audit.text import storable
 from webhooks.claiming import Claimed
 from webhooks.models.attempt import Result
 from webhooks.policy import Verdict
@@ -126,22 +127,17 @@ def _row(settlement: Settlement) -> dict[str, Any]:
         "status": verdict.status,
         "next_attempt_at": verdict.next_attempt_at and verdict.next_attempt_at.isoformat(),
         "failures": verdict.failures,
-        "error": _storable(verdict.error)[:500],
+        "error": storable(verdict.error)[:500],
         "finished_at": settlement.finished_at.isoformat(),
         "result": Result.DELIVERED if outcome.kind == Kind.DELIVERED else Result.FAILED,
         "kind": outcome.kind,
         "http_status": outcome.status,
         "address": outcome.address or "",
-        "headers": {_storable(name): _storable(value) for name, value in outcome.headers.items()},
-        "body": _storable(outcome.body.decode(errors="replace")),
+        "headers": {storable(name): storable(value) for name, value in outcome.headers.items()},
+        "body": storable(outcome.body.decode(errors="replace")),
         "timing": asdict(outcome.timing),
     }
 
 
 def _aside(claimed: Claimed, status: str, **changes: str) -> dict[str, str]:
     return {"id": str(claimed.id), "token": str(claimed.token), "status": status, **changes}
-
-
-def _storable(text: str) -> str:
-    """A text that Postgres can hold: no NUL, no lone surrogates."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()

@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest
 from ninja.parser import Parser
 
@@ -15,11 +14,7 @@ class StrictParser(Parser):
 
     def parse_body(self, request: HttpRequest) -> Any:
         try:
-            body = request.body
-        except RequestDataTooBig:
-            raise ApiError(413, "too_large", "The body is larger than 16 MiB; send smaller batches.") from None
-        try:
-            return json.loads(body, parse_constant=_refuse)
+            return json.loads(request.body, parse_constant=_refuse)
         except RecursionError:
             raise ApiError(422, "invalid", "The body is nested too deeply; send flatter values.") from None
         except ValueError as error:

@@ -5,6 +5,8 @@ from datetime import timedelta
 from math import ceil
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
@@ -54,6 +56,7 @@ def install(api: NinjaAPI) -> None:
     api.exception_handler(ApiError)(_own)
     api.exception_handler(ValidationError)(_validation)
     api.exception_handler(HttpError)(_http)
+    api.exception_handler(RequestDataTooBig)(_too_large)
 
 
 def _own(_request: HttpRequest, error: ApiError) -> HttpResponse:
@@ -65,7 +68,14 @@ def _validation(_request: HttpRequest, error: ValidationError) -> HttpResponse:
 
 
 def _http(_request: HttpRequest, error: HttpError) -> HttpResponse:
-    return ApiError(error.status_code, "bad_request", str(error)).response()
+    # ninja puts one of these in the place of whatever the parser of bodies raises
+    known = error.__cause__ if isinstance(error.__cause__, ApiError) else None
+    return (known or ApiError(error.status_code, "bad_request", str(error))).response()
+
+
+def _too_large(_request: HttpRequest, _error: RequestDataTooBig) -> HttpResponse:
+    mebibytes = (settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0) >> 20
+    return ApiError(413, "too_large", f"The body is larger than {mebibytes} MiB; send smaller batches.").response()
 
 
 def _path(location: Sequence[str | int]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Query, Router, Schema
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from audit import recording
 from audit.api.auth import client_address, company_key, key_of, workspace_key, workspace_of
@@ -34,7 +34,7 @@ Identifier = Annotated[str, StringConstraints(max_length=255)]
 Moment = Annotated[datetime, AfterValidator(_with_offset)]
 
 
-class Actor(Schema):
+class Actor(BaseModel):
     """Who did it. More fields than these are kept as they come."""
 
     model_config = ConfigDict(extra="allow")
@@ -43,7 +43,7 @@ class Actor(Schema):
     name: Identifier | None = None
 
 
-class Target(Schema):
+class Target(BaseModel):
     """What it was done to. More fields than these are kept as they come."""
 
     model_config = ConfigDict(extra="allow")
@@ -51,7 +51,7 @@ class Target(Schema):
     id: Identifier | None = None
 
 
-class Change(Schema):
+class Change(BaseModel):
     """What became of one field."""
 
     model_config = ConfigDict(extra="forbid")
@@ -60,7 +60,7 @@ class Change(Schema):
     new: Any = None
 
 
-class EventIn(Schema):
+class EventIn(BaseModel):
     """An event as its sender describes it; only `action` and `category` are required."""
 
     model_config = ConfigDict(extra="forbid")
@@ -90,7 +90,7 @@ class EventIn(Schema):
         )
 
 
-class BatchIn(Schema):
+class BatchIn(BaseModel):
     """Up to 1,000 events, recorded in order: all of them or none."""
 
     model_config = ConfigDict(extra="forbid")

@@ -1,6 +1,7 @@
 """The demo tenant: what a newcomer needs to try everything at once."""
 
 from collections.abc import Mapping
+from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
@@ -10,6 +11,8 @@ from audit.models import ApiKey, Company, Workspace
 from webhooks.models import Webhook
 
 ADMIN = "admin"
+NONE = UUID(int=0)
+"""The id of no row."""
 
 
 def ensure_admin(*, password: str) -> None:
@@ -25,11 +28,11 @@ def ensure_admin(*, password: str) -> None:
 @transaction.atomic
 def ensure_tenant(*, known: Mapping[str, str], receiver_url: str) -> dict[str, str]:
     """The tenant of an earlier start, by its DEMO_* values, or what is missing of it anew; returns the values."""
-    company = Company.objects.filter(pk=known.get("DEMO_COMPANY_ID")).first()
+    company = Company.objects.filter(pk=known.get("DEMO_COMPANY_ID", NONE)).first()
     company = company or Company.objects.open(name="Acme", contact_email="ops@acme.example")
-    workspace = company.workspaces.filter(pk=known.get("DEMO_WORKSPACE_ID")).first()
+    workspace = company.workspaces.filter(pk=known.get("DEMO_WORKSPACE_ID", NONE)).first()
     workspace = workspace or company.add_workspace(name="production")
-    webhook = Webhook.objects.of(company).filter(pk=known.get("DEMO_WEBHOOK_ID")).first()
+    webhook = Webhook.objects.of(company).filter(pk=known.get("DEMO_WEBHOOK_ID", NONE)).first()
     if webhook is None:
         webhook, _ = Webhook.objects.register(company=company, url=receiver_url, description="The demo receiver")
     elif webhook.url != receiver_url:  # its port was taken

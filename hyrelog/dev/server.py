@@ -4,6 +4,7 @@ Which process is ours is never read from a pid file. It is the one that runs the
 its arguments, as our account; and it is adopted only if it lets us in with our password and names our folder.
 """
 
+import os
 import re
 import secrets
 import signal
@@ -195,10 +196,10 @@ class Server(ABC):
 
 
 def _exit_status(process: psutil.Process) -> int | None:
-    """None while it runs. A zombie counts as dead: to bury it may be another's, as in containers, and never happen."""
+    """None while it runs. Another's zombie counts as dead: the first process of some containers never buries any."""
     try:
         return process.wait(timeout=0) or 0
     except psutil.TimeoutExpired:
         with suppress(psutil.NoSuchProcess):
-            return 0 if process.status() == psutil.STATUS_ZOMBIE else None
+            return 0 if process.status() == psutil.STATUS_ZOMBIE and process.ppid() != os.getpid() else None
         return 0

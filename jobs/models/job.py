@@ -8,6 +8,7 @@ from django.db.models.functions import Coalesce, Now
 
 from audit.ids import uuid7
 from audit.models import Company
+from audit.text import storable
 
 NOBODY = uuid.UUID(int=0)
 
@@ -140,10 +141,14 @@ class Job(models.Model):
         )
 
     def retry_later(self, *, error: str, traceback: str, pause: timedelta) -> bool:
-        return self._settle(status=Status.PENDING, error=error, traceback=traceback, run_at=Now() + pause)
+        return self._settle(
+            status=Status.PENDING, error=storable(error), traceback=storable(traceback), run_at=Now() + pause
+        )
 
     def fail(self, *, error: str, traceback: str = "") -> bool:
-        return self._settle(status=Status.FAILED, error=error, traceback=traceback, completed_at=Now())
+        return self._settle(
+            status=Status.FAILED, error=storable(error), traceback=storable(traceback), completed_at=Now()
+        )
 
     def finish_cancelled(self) -> bool:
         return self._settle(status=Status.CANCELLED, completed_at=Now())

@@ -1,0 +1,289 @@
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from audit.models import ApiKey, AuditEvent, IdempotencyRecord
+from tests.conftest import Tenant, draft
+
+EVENTS = "/v1/key/workspace/events"
+BATCH = EVENTS + "/batch"
+SENT: dict[str, Any] = {
+    "action": "user.login",
+    "category": "auth",
+    "actor": {"id": "u1", "email": "ada@example.com", "role": "admin"},
+    "target": {"type": "session", "id": "s1"},
+    "payload": {"ok": True, "n": 1.5, "text": "é😀"},
+    "metadata": {"region": "eu"},
+    "changes": [{"field": "plan", "old": None, "new": "pro"}],
+    "occurredAt": "2026-01-31T13:00:00+01:00",
+    "traceId": "t-1",
+}
+
+
+def post(client: Client, url: str, body: Any, key: str, **headers: str) -> Any:
+    data = body if isinstance(body, (str, bytes)) else json.dumps(body)
+    return client.post(url, data, content_type="application/json", headers={"x-hyrelog-key": key, **headers})
+
+
+def get(client: Client, url: str, key: str, **query: Any) -> Any:
+    return client.get(url, query, headers={"x-hyrelog-key": key})
+
+
+def test_an_event_is_answered_as_it_was_recorded(client: Client, tenant: Tenant) -> None:
+    answer = post(client, EVENTS, SENT, tenant.workspace_key)
+    assert answer.status_code == 201
+    event = AuditEvent.objects.get()
+    body = answer.json()
+    assert body == event.as_json()
+    assert {name: body[name] for name in SENT if name != "occurredAt"} == {
+        name: value for name, value in SENT.items() if name != "occurredAt"
+    }
+    assert body["occurredAt"] == "2026-01-31T12:00:00.000000Z"
+    assert event.compute_hash() == body["hash"]
+    assert event.context["ip"] == "127.0.0.1"
+
+
+def test_the_key_may_come_as_a_bearer_token(client: Client, tenant: Tenant) -> None:
+    answer = client.get(EVENTS, headers={"authorization": f"Bearer {tenant.workspace_key}"})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "rule"),
+    [
+        ({"action": None}, "action", "string"),
+        ({"action": ""}, "action", "at least 1"),
+        ({"category": "x" * 201}, "category", "at most 200"),
+        ({"payload": [1]}, "payload", "dictionary"),
+        ({"changes": [{"old": 1}]}, "changes[0].field", "required"),
+        ({"changes": [{"field": "a", "extra": 1}]}, "changes[0].extra", "not permitted"),
+        ({"occurredAt": "2026-01-31T12:00:00"}, "occurredAt", "no offset"),
+        ({"occurredAt": "yesterday"}, "occurredAt", "datetime"),
+        ({"actor": {"id": 7}}, "actor.id", "string"),
+        ({"acter": {}}, "acter", "not permitted"),
+        ({"payload": {"a": [{"b": "\x00"}]}}, "payload.a[0].b", "U+0000"),
+        ({"payload": {"a": "\ud800"}}, "payload.a", "surrogate"),
+        ({"metadata": {"n": 2**53}}, "metadata.n", "beyond"),
+        ({"metadata": {"n": 1e300}}, "metadata.n", "beyond"),
+        ({"traceId": "a\x00"}, "context.traceId", "U+0000"),
+    ],
+)
+def test_bad_input_names_the_field_and_the_rule(
+    client: Client, tenant: Tenant, change: dict[str, Any], field: str, rule: str
+) -> None:
+    answer = post(client, EVENTS, SENT | change, tenant.workspace_key)
+    assert answer.status_code == 422
+    body = answer.json()
+    assert body["code"] == "invalid"
+    assert [detail["field"] for detail in body["details"]] == [field]
+    assert rule in body["details"][0]["rule"]
+    assert body["error"].startswith(field)
+    assert not AuditEvent.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ("{", 400, "not_json"),
+        ("\xff", 400, "not_json"),
+        ('{"action": NaN}', 400, "not_json"),
+        ("[]", 422, "invalid"),
+        ('{"action": "a", "category": "b", "payload": ' + '{"a":' * 10_000 + "1" + "}" * 10_000 + "}", 422, "invalid"),
+        ('{"action": "a", "category": "b", "payload": ' + '{"a":' * 70 + "1" + "}" * 70 + "}", 422, "invalid"),
+        (b"x" * (16 * 1024 * 1024 + 1), 413, "too_large"),
+    ],
+    ids=["broken", "not utf-8", "NaN", "a list", "10,000 deep", "70 deep", "16 MiB and a byte"],
+)
+def test_a_body_that_is_no_event_is_answered_and_not_a_crash(
+    client: Client, tenant: Tenant, body: str | bytes, status: int, code: str
+) -> None:
+    data = body.encode("latin-1") if body == "\xff" else body  # type: ignore[union-attr]
+    answer = post(client, EVENTS, data, tenant.workspace_key)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_a_batch_is_recorded_in_order(client: Client, tenant: Tenant) -> None:
+    events = [SENT | {"payload": {"n": n}} for n in range(1000)]
+    answer = post(client, BATCH, {"events": events}, tenant.workspace_key)
+    assert answer.status_code == 201
+    assert [event["seq"] for event in answer.json()["events"]] == list(range(1, 1001))
+    stored = AuditEvent.objects.order_by("seq")
+    assert [event.payload["n"] for event in stored] == list(range(1000))
+    assert [str(event.id) for event in stored] == [event["id"] for event in answer.json()["events"]]
+
+
+def test_a_batch_with_faults_records_nothing_and_names_each(client: Client, tenant: Tenant) -> None:
+    events = [SENT, SENT | {"payload": {"a": "\x00"}}, SENT, SENT | {"metadata": {"n": 2**60}}]
+    answer = post(client, BATCH, {"events": events}, tenant.workspace_key)
+    assert answer.status_code == 422
+    fields = [detail["field"] for detail in answer.json()["details"]]
+    assert fields == ["events[1].payload.a", "events[3].metadata.n"]
+    assert not AuditEvent.objects.exists()
+
+
+@pytest.mark.parametrize("count", [0, 1001])
+def test_a_batch_has_one_to_a_thousand_events(client: Client, tenant: Tenant, count: int) -> None:
+    answer = post(client, BATCH, {"events": [SENT] * count}, tenant.workspace_key)
+    assert (answer.status_code, answer.json()["details"][0]["field"]) == (422, "events")
+
+
+@pytest.mark.parametrize(("url", "body"), [(EVENTS, SENT), (BATCH, {"events": [SENT, SENT]})])
+def test_an_idempotency_key_answers_as_the_first_time(client: Client, tenant: Tenant, url: str, body: Any) -> None:
+    first = post(client, url, body, tenant.workspace_key, **{"idempotency-key": "k1"})
+    count = AuditEvent.objects.count()
+    again = post(client, url, body, tenant.workspace_key, **{"idempotency-key": "k1"})
+    assert (again.status_code, again.json()) == (first.status_code, first.json())
+    other = post(client, url, body, tenant.workspace_key, **{"idempotency-key": "k2"})
+    assert other.json() != first.json()
+    assert AuditEvent.objects.count() == count * 2
+
+
+def test_an_idempotency_key_with_another_body_is_a_conflict(client: Client, tenant: Tenant) -> None:
+    post(client, EVENTS, SENT, tenant.workspace_key, **{"idempotency-key": "k1"})
+    answer = post(client, EVENTS, SENT | {"action": "x"}, tenant.workspace_key, **{"idempotency-key": "k1"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_conflict")
+    assert AuditEvent.objects.count() == 1
+
+
+def test_idempotency_keys_of_two_tenants_and_of_a_day_later_do_not_meet(
+    client: Client, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    post(client, EVENTS, SENT, tenant.workspace_key, **{"idempotency-key": "k1"})
+    foreign = post(client, EVENTS, SENT | {"action": "x"}, other_tenant.workspace_key, **{"idempotency-key": "k1"})
+    assert foreign.status_code == 201
+    IdempotencyRecord.objects.update(created_at=timezone.now() - timedelta(hours=24, seconds=1))
+    late = post(client, EVENTS, SENT | {"action": "y"}, tenant.workspace_key, **{"idempotency-key": "k1"})
+    assert late.status_code == 201
+
+
+def test_a_refused_request_leaves_its_idempotency_key_free(client: Client, tenant: Tenant) -> None:
+    bad = post(client, EVENTS, SENT | {"payload": {"a": "\x00"}}, tenant.workspace_key, **{"idempotency-key": "k1"})
+    good = post(client, EVENTS, SENT, tenant.workspace_key, **{"idempotency-key": "k1"})
+    assert (bad.status_code, good.status_code) == (422, 201)
+
+
+def test_lists_page_through_everything_once_newest_first(client: Client, tenant: Tenant) -> None:
+    tenant.record(*[draft() for _ in range(7)])
+    for url, key in [(EVENTS, tenant.workspace_key), ("/v1/key/company/events", tenant.company_key)]:
+        seen, query = [], {"limit": 3}
+        while True:
+            body = get(client, url, key, **query).json()
+            assert len(body["events"]) <= 3
+            seen += [event["seq"] for event in body["events"]]
+            if body["nextCursor"] is None:
+                break
+            query["cursor"] = body["nextCursor"]
+        assert seen == [7, 6, 5, 4, 3, 2, 1]
+
+
+def test_filters(client: Client, tenant: Tenant) -> None:
+    tenant.record(
+        draft(occurred_at=timezone.datetime.fromisoformat("2026-01-01T00:00:00Z")),
+        draft(action="user.logout", actor={"id": "u2"}),
+        draft(category="billing", actor=None),
+    )
+
+    def seqs(**filters: str) -> list[int]:
+        body = get(client, EVENTS, tenant.workspace_key, **filters).json()
+        return sorted(event["seq"] for event in body["events"])
+
+    assert seqs(action="user.logout") == [2]
+    assert seqs(category="auth") == [1, 2]
+    assert seqs(actorId="u2") == [2]
+    assert seqs(to="2026-01-02T00:00:00Z") == [1]
+    assert seqs(**{"from": "2026-01-02T00:00:00Z"}) == [2, 3]
+    assert get(client, EVENTS, tenant.workspace_key, **{"from": "2026-01-02"}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "query", [{"limit": 0}, {"limit": 501}, {"cursor": "x"}, {"cursor": "ImFiYyI"}, {"cursor": "é"}]
+)
+def test_a_bad_page_is_refused_by_name(client: Client, tenant: Tenant, query: dict[str, Any]) -> None:
+    answer = get(client, EVENTS, tenant.workspace_key, **query)
+    assert (answer.status_code, answer.json()["details"][0]["field"]) == (422, next(iter(query)))
+
+
+def test_no_tenant_sees_another_s_events(client: Client, tenant: Tenant, other_tenant: Tenant) -> None:
+    tenant.record()
+    assert get(client, EVENTS, other_tenant.workspace_key).json()["events"] == []
+    assert get(client, "/v1/key/company/events", other_tenant.company_key).json()["events"] == []
+
+
+def test_a_workspace_key_sees_only_its_workspace(client: Client, tenant: Tenant) -> None:
+    staging = tenant.company.add_workspace(name="staging")
+    _, key = ApiKey.objects.issue(company=tenant.company, workspace=staging, name="staging")
+    tenant.record()
+    assert get(client, EVENTS, key).json()["events"] == []
+
+
+def test_wrong_scopes_are_403(client: Client, tenant: Tenant) -> None:
+    for answer in (
+        post(client, EVENTS, SENT, tenant.company_key),
+        get(client, "/v1/key/company/events", tenant.workspace_key),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (403, "wrong_scope")
+
+
+def test_no_key_and_bad_keys_are_401(client: Client, tenant: Tenant) -> None:
+    now = timezone.now()
+    key = ApiKey.objects.matching(tenant.workspace_key).get()
+    assert client.get(EVENTS).status_code == 401
+    assert client.get(EVENTS).headers["www-authenticate"] == "Bearer"
+    for bad in ("hlk_unknown", "", "\u00e9", "x" * 10_000):
+        assert get(client, EVENTS, bad).status_code == 401
+    ApiKey.objects.filter(pk=key.pk).update(expires_at=now - timedelta(seconds=1))
+    assert get(client, EVENTS, tenant.workspace_key).status_code == 401
+    ApiKey.objects.filter(pk=key.pk).update(expires_at=None)
+    assert get(client, EVENTS, tenant.workspace_key).status_code == 200
+    key.revoke(now=now)
+    assert get(client, EVENTS, tenant.workspace_key).status_code == 401
+
+
+def test_a_closed_company_s_keys_are_refused(client: Client, tenant: Tenant) -> None:
+    assert tenant.company.close(now=timezone.now())
+    assert get(client, EVENTS, tenant.workspace_key).status_code == 401
+
+
+def test_a_key_bound_to_networks_is_refused_from_elsewhere(client: Client, tenant: Tenant) -> None:
+    ApiKey.objects.matching(tenant.workspace_key).update(allowed_networks=["203.0.113.0/24", "2001:db8::/32"])
+    assert get(client, EVENTS, tenant.workspace_key).json()["code"] == "address_refused"
+    for address in ("203.0.113.9", "2001:db8::1", "::ffff:203.0.113.9"):
+        answer = client.get(EVENTS, headers={"x-hyrelog-key": tenant.workspace_key}, REMOTE_ADDR=address)
+        assert answer.status_code == 200
+
+
+def test_the_rate_limit_answers_429_with_when_to_come_back(client: Client, tenant: Tenant, settings: Any) -> None:
+    settings.API_RATE_LIMIT = 3
+    answers = [get(client, EVENTS, tenant.workspace_key) for _ in range(7)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused  # at least one, also where a minute ended between two of them
+    assert 1 <= int(refused[0].headers["retry-after"]) <= 60
+    assert refused[0].headers["x-ratelimit-limit"] == "3"
+    assert refused[0].headers["x-ratelimit-remaining"] == "0"
+    assert answers[0].headers["x-ratelimit-remaining"] == "2"
+
+
+def test_the_key_s_use_is_noted(client: Client, tenant: Tenant) -> None:
+    get(client, EVENTS, tenant.workspace_key)
+    first = ApiKey.objects.matching(tenant.workspace_key).get().last_used_at
+    get(client, EVENTS, tenant.workspace_key)
+    assert first is not None
+    assert ApiKey.objects.matching(tenant.workspace_key).get().last_used_at == first
+
+
+def test_the_description_names_every_route_and_how_to_authenticate(client: Client) -> None:
+    described = client.get("/v1/openapi.json").json()
+    assert "/v1/key/workspace/events" in described["paths"]
+    assert "/v1/key/company/gdpr/export" in described["paths"]
+    schemes = described["components"]["securitySchemes"].values()
+    assert {(scheme["in"], scheme["name"]) for scheme in schemes} == {("header", "x-hyrelog-key")}
+    assert client.get("/docs").status_code == 200
+
+
+def test_unknown_routes_are_answered_in_the_one_form(client: Client) -> None:
+    answer = client.get("/v1/no/such/route")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")

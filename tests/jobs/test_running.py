@@ -1,0 +1,274 @@
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from audit.canonical import UncanonicalValue
+from jobs import claiming, registry
+from jobs.context import JobContext, Stopped, Unrecoverable
+from jobs.enqueueing import enqueue
+from jobs.leases import ProcessLease
+from jobs.models import Job
+from jobs.registry import UnknownJobType, exponential, handler
+from jobs.running import run_next
+from tests.conftest import NOON, Clock, Tenant
+
+pytestmark = pytest.mark.django_db
+Status = Job.Status
+Run = Callable[..., bool]
+
+
+@pytest.fixture(autouse=True)
+def handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Handlers that a test declares end with it."""
+    monkeypatch.setattr(registry, "_handlers", dict(registry._handlers))
+    yield
+
+
+@pytest.fixture
+def run(lease: ProcessLease, clock: Clock) -> Run:
+    def run_one(*, stopping: Callable[[], bool] = lambda: False, queue: str = "jobs") -> bool:
+        return run_next(queue=queue, process=lease.process_id, stopping=stopping, clock=clock)
+
+    return run_one
+
+
+def declare(job_type: str = "test", **options: Any) -> list[JobContext]:
+    """A handler that answers what its payload says; the contexts it was called with."""
+    calls: list[JobContext] = []
+
+    @handler(job_type, **options)
+    def handle(context: JobContext) -> Any:
+        calls.append(context)
+        match context.payload.get("do"):
+            case "fail":
+                raise RuntimeError("no luck \x00")
+            case "give up":
+                raise Unrecoverable("never")
+            case "stop":
+                raise Stopped
+        return {"attempt": context.attempt}
+
+    return calls
+
+
+def add(do: str = "", **options: Any) -> Job:
+    return enqueue("test", {"do": do}, now=NOON, **options)[0]
+
+
+def test_a_job_runs_and_keeps_its_result(run: Run, tenant: Tenant) -> None:
+    (calls, job) = declare(), add(company=tenant.company)
+    assert run()
+    job.refresh_from_db()
+    assert (job.status, job.result, job.progress, job.attempt) == (Status.COMPLETED, {"attempt": 1}, 1.0, 1)
+    assert job.completed_at
+    assert calls[0].company == tenant.company
+    assert not run()
+
+
+def test_a_failure_is_retried_by_the_backoff_and_then_a_dead_letter(run: Run, clock: Clock) -> None:
+    declare(max_attempts=3, backoff=exponential(base=10, cap=15))
+    job = add("fail")
+    for attempt, pause in [(1, 10), (2, 15)]:
+        assert run()
+        job.refresh_from_db()
+        assert (job.status, job.attempt) == (Status.PENDING, attempt)
+        assert not run()
+        clock.now = job.run_at
+        assert abs((job.run_at - job.started_at).total_seconds() - pause) < 5  # type: ignore[operator]
+    assert run()
+    job.refresh_from_db()
+    assert (job.status, job.attempt) == (Status.FAILED, 3)
+    assert job.error == "RuntimeError: no luck \N{REPLACEMENT CHARACTER}"
+    assert "Traceback" in job.traceback
+    assert job.payload == {"do": "fail"}
+
+
+@pytest.mark.parametrize("result", ["\x00", float("nan"), {1, 2}])
+def test_a_result_that_cannot_be_stored_is_a_failure_of_the_handler(run: Run, result: object) -> None:
+    handler("test", max_attempts=1)(lambda context: result)
+    job = add()
+    run()
+    job.refresh_from_db()
+    assert job.status == Status.FAILED
+    assert "result: " in job.error
+
+
+def test_unrecoverable_fails_at_once(run: Run) -> None:
+    declare()
+    job = add("give up")
+    run()
+    job.refresh_from_db()
+    assert (job.status, job.attempt, job.error) == (Status.FAILED, 1, "never")
+
+
+def test_a_shutdown_hands_the_job_back_uncounted(run: Run) -> None:
+    declare()
+    job = add("stop")
+    run()
+    job.refresh_from_db()
+    assert (job.status, job.attempt, job.claim_token) == (Status.PENDING, 0, None)
+
+
+def test_progress_raises_stopped_on_shutdown(run: Run) -> None:
+    @handler("test")
+    def handle(context: JobContext) -> None:
+        context.progress(0.5)
+
+    job = add()
+    run(stopping=lambda: True)
+    job.refresh_from_db()
+    assert (job.status, job.attempt) == (Status.PENDING, 0)
+
+
+def test_a_job_cancelled_while_it_runs_ends_cancelled_also_where_it_fails(run: Run) -> None:
+    @handler("test", max_attempts=5)
+    def handle(context: JobContext) -> None:
+        Job.objects.cancel(now=NOON)
+        raise RuntimeError
+
+    job = add()
+    run()
+    job.refresh_from_db()
+    assert (job.status, job.cancel_requested_at) == (Status.CANCELLED, NOON)
+
+
+def test_a_waiting_job_is_cancelled_at_once(run: Run) -> None:
+    declare()
+    job = add()
+    assert Job.objects.cancel(now=NOON) == 1
+    assert not run()
+    job.refresh_from_db()
+    assert (job.status, job.completed_at) == (Status.CANCELLED, NOON)
+
+
+def test_a_dead_letter_can_be_retried(run: Run, clock: Clock) -> None:
+    declare()
+    job = add("give up")
+    run()
+    assert Job.objects.retry(now=clock.now) == 1
+    job.refresh_from_db()
+    assert (job.status, job.attempt, job.completed_at) == (Status.PENDING, 0, None)
+    assert run()
+
+
+def test_higher_priority_first_then_the_longest_due(run: Run) -> None:
+    calls = declare()
+    late = add(run_at=NOON - timedelta(seconds=1))
+    early = add(run_at=NOON - timedelta(seconds=2))
+    urgent = add(priority=5)
+    while run():
+        pass
+    assert [call.job.id for call in calls] == [urgent.id, early.id, late.id]
+
+
+def test_what_is_scheduled_waits_for_its_time(run: Run, clock: Clock) -> None:
+    declare()
+    add(run_at=NOON + timedelta(hours=1))
+    assert not run()
+    clock.advance(hours=1)
+    assert run()
+
+
+def test_a_queue_runs_only_its_own(run: Run) -> None:
+    declare(queue="exports")
+    add()
+    assert not run(queue="jobs")
+    assert run(queue="exports")
+
+
+def test_a_type_that_this_release_does_not_know_is_left_alone(run: Run) -> None:
+    declare()
+    job = add()
+    Job.objects.update(type="from.the.future")
+    assert not claiming.has_due("jobs", now=NOON)
+    assert not run()
+    job.refresh_from_db()
+    assert job.status == Status.PENDING
+
+
+def test_a_key_gives_the_active_job_back_for_each_company(tenant: Tenant, other_tenant: Tenant, run: Run) -> None:
+    declare()
+    first, new = enqueue("test", {}, company=tenant.company, key="k", now=NOON)
+    again, new_again = enqueue("test", {"other": 1}, company=tenant.company, key="k", now=NOON)
+    foreign, new_foreign = enqueue("test", {}, company=other_tenant.company, key="k", now=NOON)
+    nobody, _ = enqueue("test", {}, key="k", now=NOON)
+    nobody_again, _ = enqueue("test", {}, key="k", now=NOON)
+    assert (new, new_again, new_foreign) == (True, False, True)
+    assert (again, nobody_again) == (first, nobody)
+    assert foreign != first
+    while run():
+        pass
+    assert enqueue("test", {}, company=tenant.company, key="k", now=NOON)[1]
+
+
+def test_enqueueing_names_what_is_wrong() -> None:
+    with pytest.raises(UnknownJobType, match="'no.such'"):
+        enqueue("no.such", {}, now=NOON)
+    declare()
+    with pytest.raises(UncanonicalValue, match="payload.a"):
+        enqueue("test", {"a": "\x00"}, now=NOON)
+
+
+def test_enqueueing_goes_with_the_caller_s_transaction() -> None:
+    declare()
+
+    class Undo(Exception):
+        pass
+
+    with pytest.raises(Undo), transaction.atomic():
+        add()
+        raise Undo
+    assert not Job.objects.exists()
+
+
+def claim(lease: ProcessLease) -> Job:
+    job = claiming.claim(queue="jobs", process=lease.process_id, now=NOON)
+    assert job
+    return job
+
+
+def test_a_dead_worker_s_job_is_due_again_and_the_lost_attempt_counts(lease: ProcessLease) -> None:
+    declare(max_attempts=2)
+    add()
+    for attempt in (1, 2):
+        assert claiming.rescue("jobs", now=NOON) == 0
+        assert claim(lease).attempt == attempt
+        lease.give_up()
+        assert claiming.rescue("jobs", now=NOON) == 1
+    job = Job.objects.get()
+    assert (job.status, job.claim_token) == (Status.FAILED, None)
+    assert "lost" in job.error
+
+
+def test_a_stale_worker_changes_nothing(lease: ProcessLease) -> None:
+    declare()
+    add()
+    stale = claim(lease)
+    lease.give_up()
+    claiming.rescue("jobs", now=NOON)
+    fresh = claim(lease)
+    assert not stale.complete({"stale": True})
+    assert not stale.fail(error="stale")
+    assert not stale.advance(0.5, step="stale")
+    assert not stale.hand_back()
+    with pytest.raises(Stopped), transaction.atomic():
+        JobContext(stale, stopping=lambda: False).hold_claim()
+    assert fresh.complete({"fresh": True})
+    assert Job.objects.get().result == {"fresh": True}
+
+
+def test_a_job_without_a_company_says_so() -> None:
+    declare()
+    with pytest.raises(LookupError, match="runs for no company"):
+        _ = JobContext(add(), stopping=lambda: False).company
+
+
+def test_the_database_ties_the_claim_to_the_state() -> None:
+    declare()
+    add()
+    with pytest.raises(IntegrityError, match="job_claimed"), transaction.atomic():
+        Job.objects.update(claim_token=uuid.uuid4())

@@ -1,0 +1,60 @@
+"""Two claimers, each on a connection of its own."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from django.db import connection, transaction
+
+from jobs.models import WorkerProcess
+from tests.conftest import NOON, draft, open_tenant
+from webhooks import claiming
+from webhooks.models import Webhook, WebhookDelivery
+
+ROWS = 300
+
+
+def in_threads(count: int, work: Callable[[], None]) -> None:
+    def run() -> None:
+        try:
+            work()
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.fixture
+def due(committed: None) -> None:
+    tenant = open_tenant("Acme")
+    Webhook.objects.register(company=tenant.company, url="https://example.com/")
+    with transaction.atomic():
+        tenant.record(*[draft() for _ in range(ROWS)])
+
+
+def test_concurrent_claimers_share_no_row_and_leave_none(due: None) -> None:
+    claimed: list[object] = []
+    together = threading.Barrier(4)
+
+    def work() -> None:
+        process = WorkerProcess.objects.register(queues=[]).id
+        together.wait()
+        while part := claiming.claim(process=process, limit=7, now=NOON):
+            claimed.extend(row.id for row in part)
+
+    in_threads(4, work)
+    assert len(claimed) == len(set(claimed)) == ROWS
+
+
+def test_concurrent_rescuers_take_each_orphan_back_once(due: None) -> None:
+    process = WorkerProcess.objects.register(queues=[])
+    claiming.claim(process=process.id, limit=ROWS, now=NOON)
+    process.delete()
+    rescued: list[int] = []
+    in_threads(4, lambda: rescued.append(claiming.rescue(now=NOON)))
+    assert sum(rescued) == ROWS
+    assert set(WebhookDelivery.objects.values_list("status", "attempt")) == {("PENDING", 0)}

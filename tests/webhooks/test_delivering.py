@@ -1,0 +1,298 @@
+import json
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from standardwebhooks.webhooks import Webhook as Verifier
+
+from audit.models import AuditEvent
+from jobs.leases import ProcessLease
+from jobs.models import WorkerProcess
+from tests.conftest import NOON, Clock, Tenant, draft
+from tests.receiver import Receiver
+from webhooks import claiming, departing, settling
+from webhooks.delivering import Sender
+from webhooks.models import Webhook, WebhookAttempt, WebhookDelivery
+from webhooks.policy import LOST_LIMIT, Verdict
+from webhooks.sending.outcome import Kind, Outcome
+
+MakeSender = Callable[..., Sender]
+pytestmark = pytest.mark.django_db
+
+
+def only() -> WebhookDelivery:
+    return WebhookDelivery.objects.get()
+
+
+def test_an_event_arrives_signed_and_as_it_was_recorded(
+    tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender, clock: Clock
+) -> None:
+    clock.now = timezone.now()
+    (event,) = tenant.record(draft(payload={"ä": [1, 2.5]}, context={"traceId": "a" * 32}), now=clock.now)
+    assert sender().run() == 1
+    (request,) = receiver.requests
+    Verifier(webhook.secret).verify(request.body, request.headers)
+    body = json.loads(request.body)
+    event.refresh_from_db()
+    assert body == {"type": "user.login", "timestamp": event.as_json()["occurredAt"], "data": event.as_json()}
+    assert request.headers["webhook-id"] == str(event.id)
+    assert request.headers["hyrelog-attempt"] == "1"
+    assert request.headers["hyrelog-trace-id"] == "a" * 32
+    assert request.headers["traceparent"].startswith(f"00-{'a' * 32}-")
+    assert request.headers["content-type"] == "application/json"
+
+
+def test_success_is_recorded_with_what_came_back(
+    tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender, clock: Clock
+) -> None:
+    receiver.status, receiver.body, receiver.headers = 200, b"ok \x00 \xff", {"x-request": "42"}
+    tenant.record()
+    sender().run()
+    delivery, attempt = only(), WebhookAttempt.objects.get()
+    assert (delivery.status, delivery.next_attempt_at, delivery.attempt) == ("SUCCESS", None, 1)
+    assert delivery.completed_at == NOON
+    assert (attempt.result, attempt.number, attempt.http_status, attempt.kind) == ("delivered", 1, 200, "delivered")
+    assert attempt.address == "127.0.0.1"
+    assert attempt.response_headers["x-request"] == "42"
+    assert attempt.response_body == "ok \N{REPLACEMENT CHARACTER} \N{REPLACEMENT CHARACTER}"
+    assert attempt.timing["total"] > 0
+
+
+def test_a_failing_endpoint_is_tried_five_times_by_the_schedule_and_then_given_up(
+    tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender, clock: Clock
+) -> None:
+    receiver.status = 500
+    tenant.record()
+    bodies = set()
+    for number, pause in enumerate([60, 300, 1800, 21600], start=1):
+        sender().run()
+        delivery = only()
+        assert (delivery.status, delivery.attempt, delivery.failures) == ("FAILED", number, number)
+        assert delivery.next_attempt_at
+        late = (delivery.next_attempt_at - clock.now).total_seconds() - pause
+        assert 0 <= late <= 5
+        clock.advance(seconds=pause - 1)
+        sender().run()
+        assert len(receiver.requests) == number  # not a second early
+        clock.advance(seconds=6)
+    sender().run()
+    delivery = only()
+    assert (delivery.status, delivery.next_attempt_at, delivery.attempt) == ("FAILED", None, 5)
+    assert [request.headers["hyrelog-attempt"] for request in receiver.requests] == ["1", "2", "3", "4", "5"]
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
+    bodies = {request.body for request in receiver.requests}
+    assert len(bodies) == 1
+    assert list(WebhookAttempt.objects.order_by("number").values_list("result", flat=True)) == ["failed"] * 5
+
+
+def test_a_retry_that_succeeds_ends_it(
+    tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender, clock: Clock
+) -> None:
+    receiver.status = 503
+    tenant.record()
+    sender().run()
+    receiver.status = 200
+    clock.advance(seconds=66)
+    sender().run()
+    assert (only().status, only().failures, only().attempt) == ("SUCCESS", 1, 2)
+
+
+def test_many_are_on_the_wire_at_once(
+    tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender, clock: Clock
+) -> None:
+    tenant.record(*[draft(payload={"n": n}) for n in range(50)])
+    assert sender().run() == 50
+    assert {d.status for d in WebhookDelivery.objects.all()} == {"SUCCESS"}
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 50
+
+
+def test_410_disables_the_webhook_tells_the_system_workspace_and_holds_what_follows(
+    tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender, clock: Clock
+) -> None:
+    receiver.status = 410
+    tenant.record()
+    sender().run()
+    webhook.refresh_from_db()
+    assert not webhook.enabled
+    assert "410" in webhook.disabled_reason
+    told = AuditEvent.objects.get(workspace=tenant.company.system_workspace)
+    assert (told.action, told.payload["webhookId"]) == ("webhook.disabled", str(webhook.id))
+    tenant.record(draft(action="user.logout"))
+    sender().run()
+    states = dict(WebhookDelivery.objects.values_list("event__action", "status"))
+    assert states == {"user.login": "FAILED", "user.logout": "HELD", "webhook.disabled": "HELD"}
+    assert len(receiver.requests) == 1
+
+
+def test_a_claim_that_meets_a_disabled_endpoint_holds_the_row_and_counts_no_attempt(
+    tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender, clock: Clock
+) -> None:
+    tenant.record()
+    Webhook.objects.update(disabled_at=NOON)
+    assert sender().run() == 0
+    assert (only().status, only().attempt, only().next_attempt_at) == ("HELD", 0, None)
+    assert receiver.requests == []
+
+
+def test_a_claim_that_meets_a_deleted_endpoint_cancels_the_row(
+    tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender, clock: Clock
+) -> None:
+    tenant.record()
+    Webhook.objects.update(deleted_at=NOON)
+    sender().run()
+    assert (only().status, only().attempt) == ("CANCELLED", 0)
+    assert receiver.requests == []
+
+
+def test_a_secret_that_no_key_decrypts_postpones_the_delivery_and_says_why(
+    tenant: Tenant, webhook: Webhook, sender: MakeSender, clock: Clock
+) -> None:
+    Webhook.objects.update(encrypted_secret="garbage")
+    tenant.record()
+    sender().run()
+    assert (only().status, only().attempt) == ("PENDING", 0)
+    assert only().next_attempt_at == NOON + timedelta(hours=1)
+    assert "HYRELOG_ENCRYPTION_KEYS" in only().error
+
+
+def test_a_sender_that_is_asked_to_stop_claims_nothing(
+    tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender
+) -> None:
+    tenant.record()
+    assert sender(stopping=lambda: True).run() == 0
+    assert only().status == "PENDING"
+
+
+def test_a_full_claim_rings_for_help(tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender) -> None:
+    rings: list[int] = []
+    tenant.record(*[draft() for _ in range(25)])
+    sender(more=lambda: rings.append(1)).run()
+    assert rings
+
+
+def claim_one(lease: ProcessLease) -> claiming.Claimed:
+    (claimed,) = claiming.claim(process=lease.process_id, limit=10, now=NOON)
+    return claimed
+
+
+def settlement(claimed: claiming.Claimed, attempt: WebhookAttempt | None = None) -> settling.Settlement:
+    verdict = Verdict(WebhookDelivery.Status.SUCCESS, None, 0)
+    attempt = attempt or WebhookAttempt.objects.get()
+    return settling.Settlement(claimed, attempt.id, Outcome(Kind.DELIVERED, status=200), verdict, NOON)
+
+
+def test_the_attempt_is_on_record_before_the_request_leaves(
+    tenant: Tenant, webhook: Webhook, lease: ProcessLease
+) -> None:
+    tenant.record()
+    (departure,) = departing.depart([claim_one(lease)], now=NOON, timeout=5)
+    attempt = WebhookAttempt.objects.get()
+    assert (attempt.id, attempt.number, attempt.result) == (departure.request.id, 1, "sending")
+    assert attempt.finished_at is None
+
+
+def test_a_claim_takes_no_more_than_its_limit_and_never_the_same_row_twice(
+    tenant: Tenant, webhook: Webhook, lease: ProcessLease
+) -> None:
+    tenant.record(*[draft() for _ in range(5)])
+    first = claiming.claim(process=lease.process_id, limit=3, now=NOON)
+    second = claiming.claim(process=lease.process_id, limit=3, now=NOON)
+    assert (len(first), len(second)) == (3, 2)
+    assert len({claimed.id for claimed in first + second}) == 5
+
+
+def test_what_is_not_yet_due_is_not_claimed(tenant: Tenant, webhook: Webhook, lease: ProcessLease) -> None:
+    tenant.record()
+    early = NOON - timedelta(microseconds=1)
+    assert claiming.claim(process=lease.process_id, limit=10, now=early) == []
+
+
+def test_a_process_without_a_live_lease_claims_nothing(tenant: Tenant, webhook: Webhook, lease: ProcessLease) -> None:
+    tenant.record()
+    process = lease.process_id
+    WorkerProcess.objects.update(lease_expires_at=NOON)
+    assert claiming.claim(process=process, limit=10, now=NOON) == []
+
+
+def test_rows_of_a_live_process_are_left_alone(tenant: Tenant, webhook: Webhook, lease: ProcessLease) -> None:
+    tenant.record()
+    claim_one(lease)
+    assert claiming.rescue(now=NOON) == 0
+    assert only().status == "SENDING"
+
+
+def test_what_was_claimed_but_not_sent_is_not_called_lost(
+    tenant: Tenant, webhook: Webhook, lease: ProcessLease
+) -> None:
+    tenant.record()
+    claim_one(lease)
+    lease.give_up()
+    assert claiming.rescue(now=NOON) == 1
+    delivery = only()
+    assert (delivery.status, delivery.attempt, delivery.lost_in_a_row) == ("PENDING", 0, 0)
+    assert delivery.next_attempt_at == NOON
+    assert not WebhookAttempt.objects.exists()
+
+
+def test_what_was_on_the_wire_is_lost_and_due_again_outside_the_schedule(
+    tenant: Tenant, webhook: Webhook, lease: ProcessLease
+) -> None:
+    tenant.record()
+    departing.depart([claim_one(lease)], now=NOON, timeout=5)
+    lease.give_up()
+    assert claiming.rescue(now=NOON) == 1
+    delivery, attempt = only(), WebhookAttempt.objects.get()
+    assert (delivery.status, delivery.attempt, delivery.failures) == ("FAILED", 1, 0)
+    assert (delivery.next_attempt_at, delivery.lost_in_a_row) == (NOON, 1)
+    assert (attempt.result, attempt.finished_at) == ("lost", NOON)
+    assert "may have been delivered" in attempt.error
+
+
+def test_ten_lost_attempts_in_a_row_are_the_end(tenant: Tenant, webhook: Webhook, lease: ProcessLease) -> None:
+    tenant.record()
+    for number in range(1, LOST_LIMIT + 1):
+        assert only().next_attempt_at == NOON
+        departing.depart([claim_one(lease)], now=NOON, timeout=5)
+        lease.give_up()
+        claiming.rescue(now=NOON)
+        assert only().lost_in_a_row == number
+    assert (only().status, only().next_attempt_at, only().completed_at) == ("FAILED", None, NOON)
+
+
+def test_a_late_answer_of_a_stale_worker_changes_nothing(tenant: Tenant, webhook: Webhook, lease: ProcessLease) -> None:
+    tenant.record()
+    stale = claim_one(lease)
+    departing.depart([stale], now=NOON, timeout=5)
+    lost = WebhookAttempt.objects.get()
+    lease.give_up()
+    claiming.rescue(now=NOON)
+    fresh = claim_one(lease)
+    assert settling.settle([settlement(stale, lost)]) == set()
+    lost.refresh_from_db()
+    assert (only().status, lost.result) == ("SENDING", "lost")
+    departing.depart([fresh], now=NOON, timeout=5)
+    second = WebhookAttempt.objects.get(number=2)
+    assert settling.settle([settlement(fresh, second)]) == {fresh.id}
+    assert (only().status, only().lost_in_a_row) == ("SUCCESS", 0)
+
+
+def test_redelivering_begins_a_new_round_for_those_at_rest_only(
+    tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender, clock: Clock
+) -> None:
+    tenant.record()
+    assert WebhookDelivery.objects.redeliver(now=NOON) == 0  # it waits already
+    sender().run()
+    assert WebhookDelivery.objects.redeliver(now=NOON) == 1
+    sender().run()
+    assert (only().status, only().attempt) == ("SUCCESS", 2)
+    assert [request.headers["hyrelog-attempt"] for request in receiver.requests] == ["1", "2"]
+
+
+def test_cancelling_ends_what_waits_and_leaves_what_is_on_the_wire(
+    tenant: Tenant, webhook: Webhook, lease: ProcessLease
+) -> None:
+    tenant.record(draft(), draft())
+    claiming.claim(process=lease.process_id, limit=1, now=NOON)
+    assert WebhookDelivery.objects.cancel() == 1
+    assert sorted(WebhookDelivery.objects.values_list("status", flat=True)) == ["CANCELLED", "SENDING"]
