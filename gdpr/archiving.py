@@ -49,6 +49,10 @@ class Archive:
         self._zip.close()
         return counts
 
+    def close(self) -> None:
+        """End the zip as it stands; one that was not sealed is of no use."""
+        self._zip.close()
+
     def _entry(self, name: str) -> zipfile.ZipInfo:
         entry = zipfile.ZipInfo(name, self.written_at.timetuple()[:6])
         entry.compress_type = zipfile.ZIP_DEFLATED

@@ -1,6 +1,7 @@
 """The job behind an export: stream the company's rows into an archive, verify it, publish it."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 from django.db import transaction
@@ -29,8 +30,7 @@ def _make(context: JobContext) -> ExportArchive:
     company, now = context.company, timezone.now()
     # The attempt is in the name: a stale worker that still writes disturbs nobody.
     name = f"{context.job.id}-{context.attempt}.zip"
-    with storage.draft(name) as file:
-        archive = archiving.Archive(file, written_at=now)
+    with storage.draft(name) as file, closing(archiving.Archive(file, written_at=now)) as archive:
         heads = reading.chain_heads(company.id)
         tables = covered()
         expected = sum(reading.estimate(table, company_id=company.id) for table in tables) or 1

@@ -53,7 +53,8 @@ app.conf.update(
     timezone="UTC",
     # One sender for each core, and room for jobs and ticks beside them.
     worker_concurrency=(os.cpu_count() or 1) + SLOTS_FOR_JOBS,
-    # After SIGTERM, running tasks get this long (seconds) before they are ended.
+    # SIGTERM waits for running tasks, which see it through jobs.stopping. Whoever runs out of patience says SIGQUIT (or
+    # a second Ctrl+C): then they get this long (seconds) before they are ended.
     worker_soft_shutdown_timeout=15.0,
     worker_send_task_events=True,  # Flower shows tasks by these
     # Slots are claimed in Postgres: what beat remembers between two starts would add nothing, so it keeps no file.

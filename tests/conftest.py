@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 
 from audit import recording
 from audit.drafts import Draft
 from audit.models import ApiKey, AuditEvent, Company, Workspace
 from jobs.leases import ProcessLease
+from tests.api import Api
 from tests.receiver import Receiver, serve_receiver
 
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -65,6 +67,23 @@ def tenant(db: None) -> Tenant:
 @pytest.fixture
 def other_tenant(db: None) -> Tenant:
     return open_tenant("Globex")
+
+
+@pytest.fixture
+def api(client: Client, tenant: Tenant) -> Api:
+    """The API with the company's key."""
+    return Api(client, tenant.company_key)
+
+
+@pytest.fixture
+def workspace_api(client: Client, tenant: Tenant) -> Api:
+    return Api(client, tenant.workspace_key)
+
+
+@pytest.fixture
+def other_api(client: Client, other_tenant: Tenant) -> Api:
+    """The API with another company's key."""
+    return Api(client, other_tenant.company_key)
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ class WebhookForm(forms.ModelForm[Webhook]):
         try:
             address_policy().check_url(url)
         except BlockedAddress as error:
-            raise ValidationError(str(error)) from None
+            raise ValidationError(str(error).removeprefix("url: ")) from None
         return url
 
     def clean(self) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def create_webhook(request: HttpRequest, webhook: WebhookIn) -> tuple[int, dict[
     try:
         address_policy().check_url(webhook.url)
     except BlockedAddress as error:
-        raise invalid("url", str(error)) from None
+        raise invalid("url", str(error).removeprefix("url: ")) from None
     workspace = None
     if webhook.workspaceId is not None:
         workspace = Workspace.objects.filter(company=company, pk=webhook.workspaceId).first()

@@ -30,6 +30,7 @@ class Postgres(Server):
     path_in_wheel = "pginstall/bin/postgres"
     url_form = f"postgres://{ROLE}:PASSWORD@{LOOPBACK}:PORT/{DATABASE}"
     usual_port = 15432  # below the range from which the kernel takes ports for outgoing connections
+    port_lost = "could not create any TCP/IP sockets"
     endings = ((signal.SIGINT, 2.5), (signal.SIGQUIT, 1), (signal.SIGKILL, 1))  # fast, immediate, killed
     durable: ClassVar[bool] = True
 

@@ -29,6 +29,7 @@ class Redis(Server):
     path_in_wheel = "bin/redis-server"
     url_form = f"redis://:PASSWORD@{LOOPBACK}:PORT/0"
     usual_port = 16379
+    port_lost = "Failed listening on port"
     endings = ((signal.SIGTERM, 2.5), (signal.SIGKILL, 1))
 
     @property

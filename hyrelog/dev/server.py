@@ -24,6 +24,8 @@ from hyrelog.dev.ports import first_free, is_free
 
 START_SECONDS = 120
 """Recovery after a crash may take its time."""
+REFUSED_SECONDS = 1
+"""So soon after its start a server has failed that could not have its port."""
 ADOPT_SECONDS = 10
 """How long a server that is found running may keep us out, starting or stopping, before it is replaced."""
 
@@ -41,6 +43,8 @@ class Server(ABC):
     path_in_wheel: ClassVar[str]
     url_form: ClassVar[str]
     usual_port: ClassVar[int]
+    port_lost: ClassVar[str]
+    """What its log says when its port was taken."""
     endings: ClassVar[tuple[tuple[signal.Signals, float], ...]]
     """The signals that stop it, from the gentle one on, each with the seconds it is given."""
 
@@ -144,15 +148,26 @@ class Server(ABC):
         for _ in range(5):  # a port that is free now may be taken by the time that the server asks for it
             self._choose_port()
             self.process = process = self._spawn()
-            deadline = time.monotonic() + START_SECONDS
-            while self.exit_reason() is None and time.monotonic() < deadline:
-                if self._lets_us_in(process):
-                    return
-                time.sleep(0.05)
-            if self.exit_reason() is None or is_free(self.port):
+            if self._becomes_ready(process):
+                return
+            if self.port_lost not in self._last_words():
                 break
         self.stop()
         raise ServerFailed(f"{self.name} did not start. Its log, {self.log}, ends:\n{self._last_words()}")
+
+    def _becomes_ready(self, process: psutil.Process) -> bool:
+        """Whether it lets us in before it ends, or time does; raises PasswordRefused."""
+        started = time.monotonic()
+        while self.exit_reason() is None and time.monotonic() < started + START_SECONDS:
+            try:
+                if self._lets_us_in(process):
+                    return True
+            except PasswordRefused:
+                # It may have come from another server that was faster to the port; then ours is about to end.
+                if time.monotonic() > started + REFUSED_SECONDS:
+                    raise
+            time.sleep(0.05)
+        return False
 
     def _choose_port(self) -> None:
         port = self.port if self._port_is_settled else first_free(self.port)

@@ -19,10 +19,15 @@ STEADY_SECONDS = 60.0
 SECOND_THOUGHT = 1.0
 """A second signal means "now" only if it comes later than this: `make` passes on what the terminal has sent already."""
 TICK_SECONDS = 0.2
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 OnChange = Callable[[dict[str, int]], object]
 """Told the pids by name whenever they have changed."""
+
+
+def stop_signals() -> list[signal.Signals]:
+    """What ends `up`; the terminal's end does, unless `nohup` was there before us."""
+    signals = [signal.SIGINT, signal.SIGTERM]
+    return signals if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [*signals, signal.SIGHUP]
 
 
 class Revival:
@@ -67,7 +72,7 @@ class Supervisor:
     def run(self, *, on_change: OnChange, on_tick: Callable[[], object]) -> None:
         """Start all; return once a signal has come and every process is gone."""
         self._on_change = on_change
-        for each in STOP_SIGNALS:
+        for each in stop_signals():
             signal.signal(each, self._hear)
         for child in self._children:
             self._start(child)

@@ -21,7 +21,7 @@ from hyrelog.dev.ports import NoFreePort, first_free
 from hyrelog.dev.postgres import Postgres
 from hyrelog.dev.redis import Redis
 from hyrelog.dev.server import Server
-from hyrelog.dev.supervisor import STOP_SIGNALS, Supervisor
+from hyrelog.dev.supervisor import Supervisor, stop_signals
 from hyrelog.env import Environment, parse_env_file
 
 PORTS = {"PORT": 8000, "FLOWER_PORT": 5555, "METRICS_PORT": 9091, "RECEIVER_PORT": 8001}
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> None:
     options = _parse(arguments, names=list(commands))
     console = Console()
     home = state.state_folder()
-    for each in STOP_SIGNALS:  # set anew: a shell has its background jobs ignore SIGINT
+    for each in stop_signals():  # set anew: a shell has its background jobs ignore SIGINT
         signal.signal(each, signal.default_int_handler)
     try:
         state.make(home)
@@ -48,6 +48,11 @@ def main(arguments: Sequence[str]) -> None:
         pass
     except (state.AlreadyUp, ServerFailed, NoFreePort, CannotStart) as problem:
         raise SystemExit(str(problem)) from None
+    except PermissionError as problem:
+        raise SystemExit(
+            f"{problem.filename} is not yours to use ({problem.strerror}): start as the user who made it, "
+            "or choose another state folder with HYRELOG_HOME."
+        ) from None
     console.say("Stopped.")
 
 
@@ -119,7 +124,7 @@ def _prepare(environment: Mapping[str, str], *, demo: bool) -> None:
 
 
 def _stop(server: Server) -> None:
-    for each in STOP_SIGNALS:  # impatience would only leave a server behind
+    for each in stop_signals():  # impatience would only leave a server behind
         signal.signal(each, signal.SIG_IGN)
     server.stop()
 

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 
+from audit.chain import timestamp
 from audit.ids import uuid7
 from audit.models import Company
 from audit.text import storable
@@ -116,13 +117,13 @@ class Job(models.Model):
             "attempts": self.attempt,
             "maxAttempts": self.max_attempts,
             "priority": self.priority,
-            "runAt": self.run_at,
+            "runAt": timestamp(self.run_at),
             "key": self.key,
             "error": self.error or None,
             "result": self.result,
-            "createdAt": self.created_at,
-            "startedAt": self.started_at,
-            "completedAt": self.completed_at,
+            "createdAt": timestamp(self.created_at),
+            "startedAt": self.started_at and timestamp(self.started_at),
+            "completedAt": self.completed_at and timestamp(self.completed_at),
         }
 
     # What follows is said by the process that holds the claim. Each compares the token and says whether it won.

@@ -1,0 +1,231 @@
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from audit.models import AuditEvent
+from audit.personal_data import covered
+from gdpr import archiving, reading, storage
+from gdpr.handlers import EXPORT
+from gdpr.models import ExportArchive
+from gdpr.requesting import DAY
+from jobs.leases import ProcessLease
+from jobs.models import Job
+from jobs.running import run_next
+from tests.api import Api
+from tests.conftest import Tenant, draft
+from webhooks.models import Webhook
+
+EXPORTS = "/v1/key/company/gdpr/exports"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, settings: Any) -> Iterator[Path]:
+    settings.EXPORT_STORAGE = str(tmp_path / "exports")
+    yield tmp_path / "exports"
+
+
+def request(api: Api, **headers: str) -> Any:
+    return api.post("/v1/key/company/gdpr/export", {"scope": "company"}, **headers)
+
+
+@pytest.fixture
+def work(lease: ProcessLease) -> Callable[..., Job]:
+    def run(*, stopping: Callable[[], bool] = lambda: False) -> Job:
+        assert run_next(queue="exports", process=lease.process_id, stopping=stopping, clock=timezone.now)
+        return Job.objects.latest("id")
+
+    return run
+
+
+Work = Callable[..., Job]
+
+
+def contents(archive: ExportArchive) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
+    """The manifest, and the rows of each table."""
+    with storage.open_file(archive.file) as file, zipfile.ZipFile(file) as sealed:
+        manifest = json.loads(sealed.read("manifest.json"))
+        rows = {
+            listed["table"]: [json.loads(line) for line in sealed.read(listed["name"]).splitlines()]
+            for listed in manifest["files"]
+        }
+    return manifest, rows
+
+
+def test_an_export_holds_every_row_of_the_company_and_none_of_another(
+    api: Api, tenant: Tenant, other_tenant: Tenant, work: Work
+) -> None:
+    Webhook.objects.register(company=tenant.company, url="https://example.com/")
+    tenant.record(*[draft(payload={"text": 'é\n"😀', "n": 0.1}) for _ in range(30)])
+    other_tenant.record(draft(actor={"id": "foreign"}))
+    assert request(api).status_code == 202
+    expected = {}
+    for table in covered():
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT count(*) FROM {table.table} WHERE {table.company_column} = %s", [tenant.company.id])
+            expected[table.table] = cursor.fetchone()[0]
+    job = work()
+    assert job.status == "COMPLETED", job.error
+    manifest, rows = contents(job.archive)
+    assert manifest["counts"] == expected == {table: len(found) for table, found in rows.items()}
+    assert expected["audit_auditevent"] == 31  # the request is an event too
+    assert expected["webhooks_webhookdelivery"] == 31
+    assert "foreign" not in json.dumps(rows)
+    first = next(row for row in rows["audit_auditevent"] if row["seq"] == 1 and row["action"] == "user.login")
+    assert first["payload"] == {"text": 'é\n"😀', "n": 0.1}
+
+
+def test_secrets_are_redacted_with_the_reason(api: Api, tenant: Tenant, work: Work) -> None:
+    Webhook.objects.register(company=tenant.company, url="https://example.com/")
+    request(api)
+    manifest, rows = contents(work().archive)
+    assert "encrypted_secret" not in rows["webhooks_webhook"][0]
+    assert "digest" not in rows["audit_apikey"][0]
+    assert manifest["redactions"]["webhooks_webhook"]["encrypted_secret"]
+    assert manifest["excluded"]["jobs_workerprocess"]
+    assert manifest["requestedBy"].startswith("API key company (hlk_")
+
+
+def test_events_that_come_while_it_is_made_stay_outside(
+    api: Api, tenant: Tenant, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant.record(*[draft() for _ in range(5)])
+    request(api)
+    read = reading.read
+
+    def read_while_others_write(*args: Any, **kwargs: Any) -> Iterator[list[str]]:
+        tenant.record()
+        return read(*args, **kwargs)
+
+    monkeypatch.setattr(reading, "read", read_while_others_write)
+    manifest, rows = contents(work().archive)
+    mine = [row for row in rows["audit_auditevent"] if row["workspace_id"] == str(tenant.workspace.id)]
+    assert [row["seq"] for row in mine] == [1, 2, 3, 4, 5]
+    chain = next(chain for chain in manifest["chains"] if chain["workspaceId"] == str(tenant.workspace.id))
+    assert (chain["seq"], chain["hash"]) == (5, mine[-1]["hash"])
+
+
+def test_rows_are_read_in_parts(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "PART", 4)
+    tenant.record(*[draft() for _ in range(10)])
+    table = next(table for table in covered() if table.model is AuditEvent)
+    heads = reading.chain_heads(tenant.company.id)
+    parts = list(reading.read(table, company_id=tenant.company.id, heads=heads))
+    assert [len(part) for part in parts] == [4, 4, 2]
+
+
+def test_a_second_request_while_one_is_under_way_is_answered_with_that_one(api: Api, work: Work) -> None:
+    first, second = request(api), request(api)
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.json()["jobId"] == second.json()["jobId"]
+    assert set(first.json()) == {"jobId", "status", "scope", "companyId", "message", "createdAt"}
+    work()
+    assert request(api).json()["jobId"] != first.json()["jobId"]
+
+
+def test_a_company_has_five_exports_a_day(api: Api, other_api: Api, work: Work) -> None:
+    for _ in range(5):
+        assert request(api).status_code == 202
+        work()
+    refused = request(api)
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+    assert 86_000 < int(refused.headers["retry-after"]) <= 86_400
+    assert request(other_api).status_code == 202
+    Job.objects.filter(type=EXPORT).update(created_at=timezone.now() - DAY)
+    assert request(api).status_code == 202
+
+
+def test_the_same_idempotency_key_is_the_same_request(api: Api, work: Work) -> None:
+    first = request(api, **{"idempotency-key": "k"})
+    work()
+    assert request(api, **{"idempotency-key": "k"}).json() == first.json()
+    assert Job.objects.count() == 1
+
+
+def test_a_shutdown_in_the_middle_leaves_no_file_and_the_job_due(
+    api: Api, tenant: Tenant, work: Work, folder: Path
+) -> None:
+    request(api)
+    job = work(stopping=lambda: True)
+    assert (job.status, job.attempt) == ("PENDING", 0)
+    assert list(folder.iterdir()) == []
+    assert work().status == "COMPLETED"
+
+
+def test_a_failure_leaves_no_archive_and_says_why(
+    api: Api, tenant: Tenant, work: Work, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(storage, "publish", fail)
+    request(api)
+    job = work()
+    assert job.status == "PENDING"  # it is tried again
+    assert "No space left on device" in job.error
+    assert list(folder.iterdir()) == []
+    assert not ExportArchive.objects.exists()
+
+
+def test_a_worker_that_lost_its_job_leaves_nothing_behind(
+    api: Api, tenant: Tenant, work: Work, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = storage.publish
+
+    def publish_late(*args: Any) -> None:
+        publish(*args)
+        Job.objects.update(claim_token=tenant.company.id)  # somebody else has it now
+
+    monkeypatch.setattr(storage, "publish", publish_late)
+    request(api)
+    work()
+    assert not ExportArchive.objects.exists()
+    assert list(folder.iterdir()) == []
+
+
+def test_an_archive_that_differs_from_its_manifest_is_never_published() -> None:
+    file = io.BytesIO()
+    archive = archiving.Archive(file, written_at=timezone.now())
+    archive.add("t", [["{}", "{}"]])
+    archive.files[0]["rows"] = 3
+    archive.seal()
+    with pytest.raises(archiving.DamagedArchive, match=r"data/t\.ndjson"):
+        archiving.verify(file)
+
+
+def test_an_expired_archive_s_file_is_gone_and_its_record_stays(api: Api, work: Work, folder: Path) -> None:
+    request(api)
+    archive = work().archive
+    assert ExportArchive.objects.expire(now=timezone.now()) == 0
+    assert ExportArchive.objects.expire(now=archive.expires_at) == 1
+    assert list(folder.iterdir()) == []
+    shown = api.get(EXPORTS).json()["exports"][0]
+    assert (shown["status"], shown["archive"]["status"]) == ("COMPLETED", "EXPIRED")
+    assert api.post(f"{EXPORTS}/{shown['jobId']}/links").json()["code"] == "not_ready"
+
+
+def test_files_are_for_this_user_only(api: Api, work: Work, folder: Path) -> None:
+    request(api)
+    file = folder / work().archive.file
+    assert (file.stat().st_mode & 0o777, folder.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+def test_foreign_exports_are_404(api: Api, other_api: Api, work: Work) -> None:
+    job_id = request(api).json()["jobId"]
+    work()
+    assert api.get(f"{EXPORTS}/{job_id}").json()["status"] == "COMPLETED"
+    assert other_api.get(f"{EXPORTS}/{job_id}").status_code == 404
+    assert other_api.post(f"{EXPORTS}/{job_id}/links").status_code == 404
+    assert other_api.get(EXPORTS).json()["exports"] == []
+
+
+@pytest.mark.parametrize("scope", ["subject", "all", None])
+def test_an_unknown_scope_is_refused_by_name(api: Api, scope: str | None) -> None:
+    answer = api.post("/v1/key/company/gdpr/export", {"scope": scope})
+    assert (answer.status_code, answer.json()["details"][0]["field"]) == (422, "scope")
