@@ -31,6 +31,7 @@ class Postgres(Server):
     url_form = f"postgres://{ROLE}:PASSWORD@{LOOPBACK}:PORT/{DATABASE}"
     usual_port = 15432  # below the range from which the kernel takes ports for outgoing connections
     port_lost = "could not create any TCP/IP sockets"
+    keeps_password = True
     endings = ((signal.SIGINT, 2.5), (signal.SIGQUIT, 1), (signal.SIGKILL, 1))  # fast, immediate, killed
     durable: ClassVar[bool] = True
 
@@ -108,7 +109,8 @@ class Postgres(Server):
         return self._run(["-D", str(self.served), *flags])
 
     def _lets_us_in(self, running: psutil.Process) -> bool:
-        del running
+        if not self._is_ready(running.pid):  # if anyone answers on the port now, it is another server
+            return False
         try:
             with self._connect() as connection:
                 answer = connection.execute("SHOW data_directory").fetchone()
@@ -117,6 +119,14 @@ class Postgres(Server):
                 raise PasswordRefused from None
             return False
         return answer is not None and Path(answer[0]).resolve() == self.served
+
+    def _is_ready(self, pid: int) -> bool:
+        """What the server writes into its own pid file; see AddToDataDirLockFile in Postgres's miscinit.c."""
+        try:
+            lines = (self.served / "postmaster.pid").read_text(encoding="utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
     def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         return psycopg.connect(

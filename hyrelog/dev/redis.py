@@ -30,6 +30,7 @@ class Redis(Server):
     url_form = f"redis://:PASSWORD@{LOOPBACK}:PORT/0"
     usual_port = 16379
     port_lost = "Failed listening on port"
+    keeps_password = False
     endings = ((signal.SIGTERM, 2.5), (signal.SIGKILL, 1))
 
     @property

@@ -4,19 +4,18 @@ Which process is ours is never read from a pid file. It is the one that runs the
 its arguments, as our account; and it is adopted only if it lets us in with our password and names our folder.
 """
 
-import os
 import re
 import secrets
 import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
 import psutil
 
+from hyrelog.dev import processes
 from hyrelog.dev.binaries import find_executable
 from hyrelog.dev.hosting import Announce, Hosting, ServerFailed
 from hyrelog.dev.lifeline import die_with_parent
@@ -24,8 +23,6 @@ from hyrelog.dev.ports import first_free, is_free
 
 START_SECONDS = 120
 """Recovery after a crash may take its time."""
-REFUSED_SECONDS = 1
-"""So soon after its start a server has failed that could not have its port."""
 ADOPT_SECONDS = 10
 """How long a server that is found running may keep us out, starting or stopping, before it is replaced."""
 
@@ -45,6 +42,8 @@ class Server(ABC):
     usual_port: ClassVar[int]
     port_lost: ClassVar[str]
     """What its log says when its port was taken."""
+    keeps_password: ClassVar[bool]
+    """Whether its password is in its data, and not given to it at each start."""
     endings: ClassVar[tuple[tuple[signal.Signals, float], ...]]
     """The signals that stop it, from the gentle one on, each with the seconds it is given."""
 
@@ -84,7 +83,7 @@ class Server(ABC):
 
         The port may change at the first start of this object, not at a later one: by then others know it.
         """
-        running = self._find()
+        running = processes.find(self.program, argument=str(self.served), uid=self.hosting.uid)
         if running and self._adopt(running):
             self.announce(f"{self.name} was still running (pid {running.pid}): taken over.")
         else:
@@ -94,11 +93,11 @@ class Server(ABC):
 
     def exit_reason(self) -> int | None:
         """None while it runs; else its exit status, negative for a signal, 0 where nobody can know it."""
-        return 0 if self.process is None else _exit_status(self.process)
+        return 0 if self.process is None else processes.exit_status(self.process)
 
     def stop(self) -> None:
         if self.process is not None:
-            self._end(self.process)
+            processes.end(self.process, self.endings)
             self.process = None
 
     @abstractmethod
@@ -116,32 +115,17 @@ class Server(ABC):
         False means not yet, or a stranger; raises PasswordRefused.
         """
 
-    def _find(self) -> psutil.Process | None:
-        def is_ours(process: psutil.Process) -> bool:
-            arguments = process.info["cmdline"] or [""]
-            uids = process.info["uids"]
-            return (
-                Path(arguments[0]).name == self.program
-                and str(self.served) in arguments
-                and bool(uids)
-                and uids.real == self.hosting.uid
-            )
-
-        found = [process for process in psutil.process_iter(["cmdline", "uids", "create_time"]) if is_ours(process)]
-        # A child that Postgres has only just forked still bears its parent's arguments.
-        return min(found, key=lambda process: process.info["create_time"], default=None)
-
     def _adopt(self, running: psutil.Process) -> bool:
         deadline = time.monotonic() + ADOPT_SECONDS
         try:
-            while self._knows_password and _exit_status(running) is None and time.monotonic() < deadline:
+            while self._knows_password and processes.exit_status(running) is None and time.monotonic() < deadline:
                 if self._lets_us_in(running):
                     self.process = running
                     return True
                 time.sleep(0.1)
         except PasswordRefused:
             pass
-        self._end(running)
+        processes.end(running, self.endings)
         return False
 
     def _start(self) -> None:
@@ -157,15 +141,15 @@ class Server(ABC):
 
     def _becomes_ready(self, process: psutil.Process) -> bool:
         """Whether it lets us in before it ends, or time does; raises PasswordRefused."""
-        started = time.monotonic()
-        while self.exit_reason() is None and time.monotonic() < started + START_SECONDS:
+        deadline = time.monotonic() + START_SECONDS
+        while self.exit_reason() is None and time.monotonic() < deadline:
             try:
                 if self._lets_us_in(process):
                     return True
             except PasswordRefused:
-                # It may have come from another server that was faster to the port; then ours is about to end.
-                if time.monotonic() > started + REFUSED_SECONDS:
+                if self.keeps_password:
                     raise
+                # Else it was another server, faster to the port; ours is about to end.
             time.sleep(0.05)
         return False
 
@@ -196,25 +180,5 @@ class Server(ABC):
                 process.stdin.write(config.encode())
         return process
 
-    def _end(self, process: psutil.Process) -> None:
-        for ending, seconds in self.endings:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(ending)
-            deadline = time.monotonic() + seconds
-            while time.monotonic() < deadline:
-                if _exit_status(process) is not None:
-                    return
-                time.sleep(0.02)
-
     def _last_words(self) -> str:
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
-
-
-def _exit_status(process: psutil.Process) -> int | None:
-    """None while it runs. Another's zombie counts as dead: the first process of some containers never buries any."""
-    try:
-        return process.wait(timeout=0) or 0
-    except psutil.TimeoutExpired:
-        with suppress(psutil.NoSuchProcess):
-            return 0 if process.status() == psutil.STATUS_ZOMBIE and process.ppid() != os.getpid() else None
-        return 0

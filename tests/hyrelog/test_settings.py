@@ -1,0 +1,101 @@
+"""A bad setting stops every process at its start, with a hint."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hyrelog.env import Environment, parse_env_file
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+
+COMMANDS = {
+    "manage.py": [sys.executable, "manage.py", "check"],
+    "web": [str(BIN / "uvicorn"), "hyrelog.asgi:application", "--port", "0"],
+    "worker": [str(BIN / "celery"), "-A", "hyrelog", "worker"],
+    "beat": [str(BIN / "celery"), "-A", "hyrelog", "beat"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_a_bad_setting_stops_the_process_and_says_what_to_do(command: list[str], tmp_path: Path) -> None:
+    bad = {"WEBHOOK_TRANSPORT": "pigeon", "WEBHOOK_RETRY_SCHEDULE": "60,-5", "SECRET_KEY": ""}
+    environment = os.environ | bad | {"HYRELOG_HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "WEBHOOK_TRANSPORT='pigeon' is not one of curl, requests" in said
+    assert "WEBHOOK_RETRY_SCHEDULE='60,-5'" in said
+    assert "SECRET_KEY is not set" in said
+    assert "hyrelog.E001" in said
+    assert "HINT" in said
+
+
+@pytest.mark.parametrize("keys", ["", "not-a-key"])
+def test_an_encryption_key_that_is_none_is_named_by_its_position_only(keys: str, tmp_path: Path) -> None:
+    environment = os.environ | {"HYRELOG_ENCRYPTION_KEYS": keys, "HYRELOG_HOME": str(tmp_path)}
+    done = subprocess.run(
+        COMMANDS["manage.py"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    assert "hyrelog.E002" in done.stderr
+    assert "not-a-key" not in done.stderr
+
+
+def read(tmp_path: Path, **values: str) -> Environment:
+    file = tmp_path / "env"
+    file.write_text("# a comment\n\n" + "".join(f"{name}={value}\n" for name, value in values.items()))
+    return Environment(file=file)
+
+
+def test_values_are_read_by_type(tmp_path: Path) -> None:
+    env = read(
+        tmp_path, A_BOOL="Yes", AN_INT="7", SECONDS="1.5", NETS="10.0.0.0/8, ::1/128", SCHEDULE="1,2.5", NAMES="a, b,"
+    )
+    assert env.boolean("A_BOOL", default=False) is True
+    assert env.integer("AN_INT", 1, least=1, most=10) == 7
+    assert env.seconds("SECONDS", 9, most=10) == 1.5
+    assert [str(network) for network in env.networks("NETS")] == ["10.0.0.0/8", "::1/128"]
+    assert env.schedule("SCHEDULE", (9,)) == (1, 2.5)
+    assert env.names("NAMES") == ("a", "b")
+    assert env.text("MISSING", "default") == "default"
+    assert env.problems == []
+
+
+@pytest.mark.parametrize(
+    ("value", "ask"),
+    [
+        ("maybe", lambda env: env.boolean("X", default=False)),
+        ("11", lambda env: env.integer("X", 1, least=1, most=10)),
+        ("many", lambda env: env.integer("X", 1, least=1, most=10)),
+        ("0", lambda env: env.seconds("X", 1, most=10)),
+        ("nan", lambda env: env.seconds("X", 1, most=10)),
+        ("inf", lambda env: env.seconds("X", 1, most=10)),
+        ("", lambda env: env.schedule("X", (1,))),
+        ("10.0.0.1/8", lambda env: env.networks("X")),
+    ],
+)
+def test_a_value_that_breaks_its_rule_is_kept_as_a_problem(tmp_path: Path, value: str, ask: object) -> None:
+    env = read(tmp_path, X=value)
+    ask(env)  # type: ignore[operator]
+    (problem,) = env.problems
+    assert problem.name == "X"
+    assert f"X={value!r}" in problem.message
+
+
+def test_a_database_url_s_password_is_never_shown(tmp_path: Path) -> None:
+    env = read(tmp_path, URL="mysql://u:hunter2@db/x")
+    env.database("URL")
+    assert "hunter2" not in env.problems[0].message + env.problems[0].hint
+    assert "postgres://" in env.problems[0].hint
+
+
+def test_networks_set_but_empty_open_none(tmp_path: Path) -> None:
+    assert read(tmp_path, NETS="").networks("NETS") == ()
+
+
+def test_a_missing_file_is_an_empty_one(tmp_path: Path) -> None:
+    assert parse_env_file(tmp_path / "none") == {}

@@ -1,0 +1,122 @@
+"""HyreLog as a whole: `manage.py up` with servers, processes and state of its own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def wait_until(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
+    """What `condition()` gives once it is true; fails the test where it stays false."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        if found := condition():
+            return found
+        time.sleep(0.05)  # between two looks at a condition
+    return pytest.fail(f"waited {seconds} s in vain: {what}")
+
+
+class System:
+    """One `up`, which can be stopped and started again; its log is kept for whoever reads a failure."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.log = home, home / "up.log"
+        self._up: subprocess.Popen[bytes] | None = None
+
+    def start(self, *arguments: str) -> None:
+        own = {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "HYRELOG_ENCRYPTION_KEYS", "LOG_FORMAT"}
+        environment = {name: value for name, value in os.environ.items() if name not in own}
+        environment |= {"HYRELOG_HOME": str(self.home / "state"), "NO_COLOR": "1"}
+        (self.home / "state" / "run.json").unlink(missing_ok=True)
+        with self.log.open("ab") as log:
+            self._up = subprocess.Popen(
+                [sys.executable, "manage.py", "up", *arguments],
+                cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        wait_until(self._is_ready, seconds=60, what=f"/readyz; see {self.log}")
+
+    def stop(self) -> None:
+        if self._up is not None:
+            self._up.send_signal(signal.SIGINT)
+            self._up.wait(30)
+            self._up = None
+
+    @property
+    def run(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.home / "state" / "run.json").read_text())
+        return found
+
+    def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"HYRELOG_HOME": str(self.home / "state")}
+        for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "HYRELOG_ENCRYPTION_KEYS"):
+            environment.pop(name, None)
+        command = [sys.executable, "manage.py", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=check)
+
+    def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.run["database_url"], autocommit=True) as connection:
+            cursor = connection.execute(statement, values)  # type: ignore[call-overload]
+            return cursor.fetchall() if cursor.description else []
+
+    def post(self, path: str, body: Any = None, *, key: str = "company_key") -> Any:
+        return self._ask("POST", path, key=key, json=body or {})
+
+    def get(self, path: str, *, key: str = "company_key", **query: Any) -> Any:
+        return self._ask("GET", path, key=key, params=query)
+
+    def record(self, *actions: str) -> list[str]:
+        """Record events through the API; their ids."""
+        events = [{"action": action, "category": "test", "payload": {"n": n}} for n, action in enumerate(actions)]
+        answer = self.post("/v1/key/workspace/events/batch", {"events": events}, key="workspace_key")
+        return [event["id"] for event in answer["events"]]
+
+    def register(self, url: str, **fields: Any) -> dict[str, Any]:
+        made: dict[str, Any] = self.post("/v1/key/company/webhooks", {"url": url, **fields})
+        return made
+
+    def advance_clock(self, seconds: int) -> None:
+        """Let time pass for all that waits: the same as moving what they wait for."""
+        self.sql(
+            "UPDATE webhooks_webhookdelivery SET next_attempt_at = next_attempt_at - %s * interval '1 second' "
+            "WHERE next_attempt_at IS NOT NULL",
+            seconds,
+        )
+
+    def _ask(self, method: str, path: str, *, key: str, **parts: Any) -> Any:
+        headers = {"x-hyrelog-key": self.run[key]}
+        answer = requests.request(method, self.run["web"] + path, headers=headers, timeout=30, **parts)
+        assert answer.ok, answer.text
+        return answer.json()
+
+    def _is_ready(self) -> bool:
+        if self._up and self._up.poll() is not None:
+            pytest.fail(f"up ended: {self.log.read_text()[-2000:]}")
+        try:
+            return requests.get(self.run["web"] + "/readyz", timeout=5).ok
+        except (OSError, ValueError):
+            return False
+
+
+@pytest.fixture(scope="module")
+def system() -> Iterator[System]:
+    home = Path(tempfile.mkdtemp(prefix="hyrelog-journey-"))
+    system = System(home)
+    try:
+        system.start()
+        yield system
+    finally:
+        system.stop()
+        shutil.rmtree(home, ignore_errors=True)
