@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -37,6 +38,20 @@ def open_file(name: str) -> IO[bytes]:
 def delete(name: str) -> None:
     """Delete a published file; one that is gone is no error."""
     (_folder() / name).unlink(missing_ok=True)
+
+
+def clear(stem: str) -> None:
+    """Delete every file, draft or published, whose name begins with `stem`: what attempts that died left behind."""
+    for path in [*_folder().glob(f".{stem}*"), *_folder().glob(f"{stem}*")]:
+        path.unlink(missing_ok=True)
+
+
+def delete_strays(*, known: set[str], before: datetime) -> int:
+    """Delete the files that nobody has on record and nobody wrote to since `before`; says how many."""
+    old = [path for path in _folder().iterdir() if path.name not in known and path.stat().st_mtime < before.timestamp()]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
 
 
 def _folder() -> Path:

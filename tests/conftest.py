@@ -1,8 +1,11 @@
 """What tests of every room share: a tenant, a clock, and clean-up that the append-only triggers would refuse."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from audit.models import ApiKey, AuditEvent, Company, Workspace
 from jobs.leases import ProcessLease
 from tests.api import Api
 from tests.receiver import Receiver, serve_receiver
+from tests.system import System
 
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
@@ -118,3 +122,16 @@ def lease(db: None) -> Iterator[ProcessLease]:
     lease = ProcessLease(queues=["webhooks", "jobs", "exports"])
     yield lease
     lease.give_up()
+
+
+@pytest.fixture(scope="module")
+def system() -> Iterator[System]:
+    """HyreLog as a whole, with servers, processes and state of its own, for the tests of one file."""
+    home = Path(tempfile.mkdtemp(prefix="hyrelog-system-"))
+    system = System(home)
+    try:
+        system.start()
+        yield system
+    finally:
+        system.stop()
+        shutil.rmtree(home, ignore_errors=True)

@@ -10,6 +10,8 @@ from gdpr import storage
 from jobs.models import Job
 
 KEPT_FOR = timedelta(days=7)
+STRAY_AFTER = timedelta(days=1)
+"""How long a file without a record is left alone: an export may still be writing it."""
 
 
 class Status(models.TextChoices):
@@ -26,6 +28,8 @@ class ExportArchiveQuerySet(models.QuerySet["ExportArchive"]):
         over = list(self.ready().filter(expires_at__lte=now))
         for archive in over:
             archive.expire()
+        # A worker that died on a job's last attempt left a file that no further attempt clears away.
+        storage.delete_strays(known=set(self.ready().values_list("file", flat=True)), before=now - STRAY_AFTER)
         return len(over)
 
 

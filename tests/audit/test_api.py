@@ -1,5 +1,5 @@
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -44,7 +44,7 @@ def test_an_event_is_answered_as_it_was_recorded(client: Client, tenant: Tenant)
     }
     assert body["occurredAt"] == "2026-01-31T12:00:00.000000Z"
     assert event.compute_hash() == body["hash"]
-    assert event.context["ip"] == "127.0.0.1"
+    assert (event.context or {})["ip"] == "127.0.0.1"
 
 
 def test_the_key_may_come_as_a_bearer_token(client: Client, tenant: Tenant) -> None:
@@ -101,7 +101,7 @@ def test_bad_input_names_the_field_and_the_rule(
 def test_a_body_that_is_no_event_is_answered_and_not_a_crash(
     client: Client, tenant: Tenant, body: str | bytes, status: int, code: str
 ) -> None:
-    data = body.encode("latin-1") if body == "\xff" else body  # type: ignore[union-attr]
+    data = body.encode("latin-1") if body == "\xff" else body
     answer = post(client, EVENTS, data, tenant.workspace_key)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
@@ -112,7 +112,7 @@ def test_a_batch_is_recorded_in_order(client: Client, tenant: Tenant) -> None:
     assert answer.status_code == 201
     assert [event["seq"] for event in answer.json()["events"]] == list(range(1, 1001))
     stored = AuditEvent.objects.order_by("seq")
-    assert [event.payload["n"] for event in stored] == list(range(1000))
+    assert list(stored.values_list("payload__n", flat=True)) == list(range(1000))
     assert [str(event.id) for event in stored] == [event["id"] for event in answer.json()["events"]]
 
 
@@ -182,7 +182,7 @@ def test_lists_page_through_everything_once_newest_first(client: Client, tenant:
 
 def test_filters(client: Client, tenant: Tenant) -> None:
     tenant.record(
-        draft(occurred_at=timezone.datetime.fromisoformat("2026-01-01T00:00:00Z")),
+        draft(occurred_at=datetime.fromisoformat("2026-01-01T00:00:00Z")),
         draft(action="user.logout", actor={"id": "u2"}),
         draft(category="billing", actor=None),
     )

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,9 +27,9 @@ EXPORTS = "/v1/key/company/gdpr/exports"
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, settings: Any) -> Iterator[Path]:
+def folder(tmp_path: Path, settings: Any) -> Path:
     settings.EXPORT_STORAGE = str(tmp_path / "exports")
-    yield tmp_path / "exports"
+    return tmp_path / "exports"
 
 
 def request(api: Api, **headers: str) -> Any:
@@ -208,6 +209,19 @@ def test_an_expired_archive_s_file_is_gone_and_its_record_stays(api: Api, work: 
     shown = api.get(EXPORTS).json()["exports"][0]
     assert (shown["status"], shown["archive"]["status"]) == ("COMPLETED", "EXPIRED")
     assert api.post(f"{EXPORTS}/{shown['jobId']}/links").json()["code"] == "not_ready"
+
+
+def test_what_attempts_that_died_left_behind_is_cleared_away(api: Api, work: Work, folder: Path) -> None:
+    job_id = request(api).json()["jobId"]
+    folder.mkdir()
+    stray = folder / "stray.zip"
+    for left in (folder / f".{job_id}-1.zip.part", folder / f"{job_id}-1.zip", stray):
+        left.write_bytes(b"half")
+    archive = work().archive
+    assert {path.name for path in folder.iterdir()} == {"stray.zip", archive.file}
+    os.utime(stray, (0, 0))
+    ExportArchive.objects.expire(now=timezone.now())
+    assert [path.name for path in folder.iterdir()] == [archive.file]
 
 
 def test_files_are_for_this_user_only(api: Api, work: Work, folder: Path) -> None:

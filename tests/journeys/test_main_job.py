@@ -13,8 +13,8 @@ import pytest
 import requests
 from standardwebhooks.webhooks import Webhook as Verifier
 
-from tests.journeys.conftest import ROOT, System, wait_until
 from tests.receiver import serve_receiver
+from tests.system import ROOT, System, wait_until
 
 REAL = ROOT.parent / "shared" / "data" / "cloudtrail.ndjson.gz"
 COUNT = 2_900
@@ -52,7 +52,7 @@ def actions(file: Path) -> Counter[str]:
 def settled(system: System) -> bool:
     """Whether nothing is due, on the wire, or waiting for the commit of a settlement."""
     statement = "SELECT count(*) FROM webhooks_webhookdelivery WHERE status IN ('PENDING', 'SENDING')"
-    return system.sql(statement)[0][0] == 0
+    return system.sql(statement) == [(0,)]
 
 
 def test_every_imported_event_arrives_once_at_each_webhook_that_wants_it(system: System, trail: Path) -> None:
@@ -93,7 +93,8 @@ def test_what_a_stopped_receiver_missed_arrives_by_the_schedule(system: System) 
     def waiting() -> list[tuple[Any, ...]]:
         return system.sql(
             "SELECT extract(epoch FROM d.next_attempt_at - a.finished_at), d.failures, a.kind "
-            "FROM webhooks_webhookdelivery d JOIN webhooks_webhookattempt a ON a.delivery_id = d.id AND a.number = d.attempt "
+            "FROM webhooks_webhookdelivery d "
+            "JOIN webhooks_webhookattempt a ON a.delivery_id = d.id AND a.number = d.attempt "
             "WHERE d.webhook_id = %s AND d.status = 'FAILED'",
             webhook["id"],
         )

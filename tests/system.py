@@ -2,13 +2,11 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ import psycopg
 import pytest
 import requests
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def wait_until(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
@@ -68,7 +66,7 @@ class System:
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.run["database_url"], autocommit=True) as connection:
-            cursor = connection.execute(statement, values)  # type: ignore[call-overload]
+            cursor = connection.execute(statement, values)
             return cursor.fetchall() if cursor.description else []
 
     def post(self, path: str, body: Any = None, *, key: str = "company_key") -> Any:
@@ -108,15 +106,3 @@ class System:
             return requests.get(self.run["web"] + "/readyz", timeout=5).ok
         except (OSError, ValueError):
             return False
-
-
-@pytest.fixture(scope="module")
-def system() -> Iterator[System]:
-    home = Path(tempfile.mkdtemp(prefix="hyrelog-journey-"))
-    system = System(home)
-    try:
-        system.start()
-        yield system
-    finally:
-        system.stop()
-        shutil.rmtree(home, ignore_errors=True)
