@@ -23,37 +23,37 @@ def canonical(value: Any) -> bytes:
     return rfc8785.dumps(value)
 
 
-def check(value: Any, path: str) -> None:
-    """Refuse what would not come back from jsonb as it went in, or has no canonical form.
+def check(value: Any, path: str) -> int:
+    """Refuse what would not come back from jsonb as it went in, or has no canonical form; say how large the rest is.
 
     Raises UncanonicalValue, naming the path from `path` on: NUL, lone surrogates, non-finite numbers, integral numbers
-    beyond ±(2^53 - 1) (RFC 8785 section 3.2.2.3, RFC 7493 section 2.2), and nesting deeper than 64.
+    beyond ±(2^53 - 1) (RFC 8785 section 3.2.2.3, RFC 7493 section 2.2), and nesting deeper than 64. The size is that of
+    the canonical form, roughly: its characters, without escapes.
     """
-    _check(value, path, 1)
+    return _check(value, path, 1)
 
 
-def _check(value: Any, path: str, depth: int) -> None:
+def _check(value: Any, path: str, depth: int) -> int:
     if depth > MAX_DEPTH:
         raise UncanonicalValue(path, f"is nested deeper than {MAX_DEPTH} levels; send a flatter value")
     match value:
         case str():
-            _check_text(value, path)
+            return _check_text(value, path)
         case bool() | None:
-            pass
+            return 5
         case int() | float():
-            _check_number(value, path)
+            return _check_number(value, path)
         case dict():
-            for key, item in value.items():
-                _check_text(key, f"{path}.{_printable(key)} (the name)")
-                _check(item, f"{path}.{_printable(key)}", depth + 1)
+            names = sum(_check_text(key, f"{path}.{_printable(key)} (the name)") for key in value)
+            items = (_check(item, f"{path}.{_printable(key)}", depth + 1) for key, item in value.items())
+            return names + sum(items) + 2
         case list():
-            for index, item in enumerate(value):
-                _check(item, f"{path}[{index}]", depth + 1)
+            return sum(_check(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)) + 2
         case _:
             raise UncanonicalValue(path, f"is a {type(value).__name__}, not a JSON value")
 
 
-def _check_text(text: str, path: str) -> None:
+def _check_text(text: str, path: str) -> int:
     if "\x00" in text:
         raise UncanonicalValue(path, "contains the character U+0000, which cannot be stored; remove it")
     if not text.isascii():
@@ -61,13 +61,15 @@ def _check_text(text: str, path: str) -> None:
             text.encode()
         except UnicodeEncodeError:
             raise UncanonicalValue(path, "contains a lone surrogate, which is not text; send valid Unicode") from None
+    return len(text) + 3
 
 
-def _check_number(number: float, path: str) -> None:
+def _check_number(number: float, path: str) -> int:
     if not math.isfinite(number):
         raise UncanonicalValue(path, f"is {number}; only finite numbers are JSON")
     if abs(number) > MAX_INTEGER and number == int(number):
         raise UncanonicalValue(path, "is a whole number beyond ±(2^53 - 1); send it as a string")
+    return 16
 
 
 def _printable(key: str) -> str:

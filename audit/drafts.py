@@ -5,7 +5,10 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from audit.canonical import check
+from audit.canonical import UncanonicalValue, check
+
+MOST_CHARACTERS = 2 * 1024 * 1024
+"""Of one event. Each is held in memory whole when it is recorded and on its way to each webhook."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +30,10 @@ class Draft:
 
         Raises audit.canonical.UncanonicalValue, whose path begins with the field's name.
         """
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, datetime):
-                check(value, field.name)
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "occurred_at"}
+        size = sum(check(value, name) for name, value in values.items())
+        if size > MOST_CHARACTERS:
+            rule = (
+                f"has {size:,} characters, of at most {MOST_CHARACTERS:,}; keep large content elsewhere and send a link"
+            )
+            raise UncanonicalValue("event", rule)

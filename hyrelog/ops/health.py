@@ -1,6 +1,7 @@
 """Health: whether the process answers, and whether the whole of it works."""
 
 from collections.abc import Callable
+from functools import cache
 
 import redis
 from django.conf import settings
@@ -50,6 +51,7 @@ def _redis() -> None:
         client.ping()
 
 
+@cache  # what it raises is not kept: once all are applied, they stay so
 def _migrations() -> None:
     executor = MigrationExecutor(connection)
     if missing := executor.migration_plan(executor.loader.graph.leaf_nodes()):

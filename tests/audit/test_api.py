@@ -69,6 +69,7 @@ def test_the_key_may_come_as_a_bearer_token(client: Client, tenant: Tenant) -> N
         ({"payload": {"a": "\ud800"}}, "payload.a", "surrogate"),
         ({"metadata": {"n": 2**53}}, "metadata.n", "beyond"),
         ({"metadata": {"n": 1e300}}, "metadata.n", "beyond"),
+        ({"payload": {"a": "x" * 1024 * 1024, "b": "x" * 1024 * 1024}}, "event", "at most 2,097,152"),
         ({"traceId": "a\x00"}, "context.traceId", "U+0000"),
     ],
 )

@@ -1,3 +1,4 @@
+import random
 import shutil
 import time
 from collections.abc import Callable
@@ -24,6 +25,8 @@ class Workshop:
     def server(self, kind: type[Server] = QuickPostgres, *, remembered: str = "") -> Server:
         hosting = find_hosting(self.home, announce=self.notes.append)
         made = kind(hosting, remembered=remembered, announce=self.notes.append)
+        if not remembered:  # far from other runs on this machine, which would take the port between two starts
+            made.port = random.randint(20_000, 30_000)  # noqa: S311 - no secret
         self._made.append(made)
         return made
 
