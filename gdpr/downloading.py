@@ -42,6 +42,8 @@ def download(request: HttpRequest, token: str, *, now: datetime) -> HttpResponse
     status = 206 if partial else 200
     if request.method == "HEAD":
         return HttpResponse(status=status, headers=headers)
+    if not link.allot(end - start):
+        raise ApiError(410, "gone", "This link was used: it serves one complete download. Ask for a new one.")
     return StreamingHttpResponse(_bytes(link, start, end), status=status, headers=headers)
 
 
@@ -76,12 +78,12 @@ async def _bytes(link: DownloadLink, start: int, end: int) -> AsyncIterator[byte
             sent += len(chunk)
     finally:
         file.close()
-        await sync_to_async(_record)(link, start, sent)
+        await sync_to_async(_record)(link, start, sent, end - sent)
 
 
 @transaction.atomic
-def _record(link: DownloadLink, start: int, end: int) -> None:
+def _record(link: DownloadLink, start: int, end: int, unsent: int) -> None:
     now = timezone.now()
-    if link.record_served(start=start, end=end, now=now):
+    if link.record_served(start=start, end=end, unsent=unsent, now=now):
         payload: dict[str, object] = {"jobId": str(link.archive.job_id), "linkId": str(link.id)}
         recording.record_system(company=link.company, action="gdpr.export.downloaded", payload=payload, now=now)

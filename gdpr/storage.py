@@ -1,6 +1,7 @@
 """Where archives lie: a folder (EXPORT_STORAGE). A name appears there only with its whole file behind it."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -8,6 +9,10 @@ from pathlib import Path
 from typing import IO
 
 from django.conf import settings
+
+
+_OURS = re.compile(r"(\.)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]+\.zip(?(1)\.part)")
+"""An archive is named for its job and attempt; a draft is hidden, and partial."""
 
 
 @contextmanager
@@ -46,12 +51,10 @@ def clear(stem: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def delete_strays(*, known: set[str], before: datetime) -> int:
-    """Delete the files that nobody has on record and nobody wrote to since `before`; says how many."""
-    old = [path for path in _folder().iterdir() if path.name not in known and path.stat().st_mtime < before.timestamp()]
-    for path in old:
-        path.unlink(missing_ok=True)
-    return len(old)
+def strays(*, before: datetime) -> set[str]:
+    """The names of archives and of drafts that nobody wrote to since `before`; files that are not ours are left out."""
+    old = (path for path in _folder().iterdir() if path.stat().st_mtime < before.timestamp())
+    return {path.name for path in old if _OURS.fullmatch(path.name) and path.is_file()}
 
 
 def _folder() -> Path:

@@ -98,6 +98,16 @@ class Environment:
 
         return self._read(name, default, parse, f"seconds, more than 0 and at most {most:g}")
 
+    def folder(self, name: str, default: Path) -> Path:
+        """The absolute path of a folder, which need not exist yet."""
+
+        def parse(raw: str) -> Path:
+            if not Path(raw).is_absolute():
+                raise ValueError
+            return Path(raw)
+
+        return self._read(name, default, parse, "the absolute path of a folder, such as /var/lib/hyrelog/exports")
+
     def schedule(self, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
         """Comma-separated pauses in seconds; 1 to 20 of them, each at most 30 days."""
 

@@ -28,9 +28,10 @@ CSRF_TRUSTED_ORIGINS = list(env.names("CSRF_TRUSTED_ORIGINS"))
 
 # --- Postgres and Redis -----------------------------------------------------------------------------------------
 
+_database = env.database("DATABASE_URL")
 DATABASES: dict[str, Any] = {
     "default": {
-        **env.database("DATABASE_URL"),
+        **_database,
         "ATOMIC_REQUESTS": False,  # transactions are named where they begin
         "DISABLE_SERVER_SIDE_CURSORS": True,  # PgBouncer in transaction mode loses them between statements
         "CONN_HEALTH_CHECKS": True,
@@ -42,6 +43,7 @@ DATABASES: dict[str, Any] = {
             "keepalives_idle": 20,
             "keepalives_interval": 10,
             "keepalives_count": 3,
+            **_database.get("OPTIONS", {}),  # what the URL says itself, such as ?sslmode=require
         },
     },
 }
@@ -66,7 +68,7 @@ WEBHOOK_MAX_IN_FLIGHT = env.integer("WEBHOOK_MAX_IN_FLIGHT", 200, least=1, most=
 
 # --- GDPR -------------------------------------------------------------------------------------------------------
 
-EXPORT_STORAGE = env.text("EXPORT_STORAGE", str(HYRELOG_HOME / "exports"))
+EXPORT_STORAGE = env.folder("EXPORT_STORAGE", HYRELOG_HOME / "exports")
 GDPR_EXPORTS_PER_DAY = env.integer("GDPR_EXPORTS_PER_DAY", 5, least=1, most=10_000)
 
 # --- Observability ----------------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """The doorbell: tells the workers, through Celery, that there may be work in a lane.
 
 A ring never fails and never stalls its caller: a thread publishes it, whatever state the broker is in. Rings that
-come while one is being published are one ring; across processes a short-lived mark in Redis keeps a lane from being
-rung again before the last ring was heard, so that no queue grows while no worker listens. A lost ring costs latency:
-the poll rings every lane with due work every five seconds.
+come while one is being published are one ring; across processes a mark in Redis keeps a lane from being rung again
+before the last ring was heard, so that a queue which no worker listens to grows by one message a minute. A lost ring
+costs latency: the poll rings every lane with due work every five seconds, whatever the mark says.
 """
 
 import atexit
@@ -20,9 +20,7 @@ from django.db import transaction
 from audit.notices import notice
 
 EXPIRES = 60
-"""Seconds after which a ring that nobody heard is void."""
-HEARD_WITHIN = 5
-"""Seconds for which a ring keeps further ones back, unless it is heard before."""
+"""Seconds after which a ring that nobody heard is void, and the lane may be rung anew."""
 LAST_WORDS = 2.0
 """Seconds that a process which ends waits for its last rings."""
 
@@ -33,7 +31,7 @@ logger = logging.getLogger(__name__)
 class _Publisher:
     """The thread that publishes, and the lanes that wait for it."""
 
-    waiting: set[str] = field(default_factory=set)
+    waiting: dict[str, bool] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
     thread: threading.Thread | None = None
     busy: bool = False
@@ -53,10 +51,10 @@ def ring_on_commit(lane: str) -> None:
     transaction.on_commit(lambda: ring(lane), robust=True)
 
 
-def ring(lane: str) -> None:
-    """Ring now; returns at once."""
+def ring(lane: str, *, again: bool = False) -> None:
+    """Ring now; returns at once. `again` rings also where an earlier ring seems unheard: it may be lost."""
     with _publisher.changed:
-        _publisher.waiting.add(lane)
+        _publisher.waiting[lane] = _publisher.waiting.get(lane, False) or again
         if _publisher.thread is None:
             _publisher.thread = threading.Thread(target=_publish_for_ever, name="doorbell", daemon=True)
             _publisher.thread.start()
@@ -87,15 +85,15 @@ def _publish_for_ever() -> None:
             publisher.busy = False
             publisher.changed.notify_all()
             publisher.changed.wait_for(lambda: publisher.waiting)
-            lanes, publisher.waiting, publisher.busy = publisher.waiting, set(), True
-        for lane in sorted(lanes):
-            _publish(lane)
+            lanes, publisher.waiting, publisher.busy = publisher.waiting, {}, True
+        for lane, again in lanes.items():
+            _publish(lane, again=again)
 
 
-def _publish(lane: str) -> None:
+def _publish(lane: str, *, again: bool) -> None:
     task, queue = _tasks[lane]
     try:
-        if _redis().set(_mark(lane), 1, nx=True, ex=HEARD_WITHIN):
+        if _redis().set(_mark(lane), 1, nx=not again, ex=EXPIRES):
             current_app.send_task(task, args=[lane], queue=queue, expires=EXPIRES, retry=False, ignore_result=True)
             notice("lane.rung", lane=lane)
     except Exception as error:  # noqa: BLE001  whatever a broker does, it must not end the thread

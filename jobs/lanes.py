@@ -51,16 +51,16 @@ def poll(chosen: Iterable[str], *, now: datetime) -> None:
         lane = _lanes[name]
         if rescued := lane.rescue(now=now):
             notice("lane.rescued", lane=name, count=rescued)
-        ring_if_due(name, now=now)
+        ring_if_due(name, now=now, again=True)
 
 
-def ring_if_due(name: str, *, now: datetime) -> None:
-    """Ring a lane that has due work.
+def ring_if_due(name: str, *, now: datetime, again: bool = False) -> None:
+    """Ring a lane that has due work; `again` also where it was rung and nobody seems to have heard.
 
     Said after a slot was given back: a bell that was turned away while all slots were held is made good so.
     """
     if _lanes[name].has_due(now=now):
-        doorbell.ring(name)
+        doorbell.ring(name, again=again)
 
 
 def bury() -> int:

@@ -54,7 +54,7 @@ class WebhookAdmin(admin.ModelAdmin[Webhook]):
     list_select_related = ["company", "workspace"]
     search_fields = ["url", "company__name", "id"]
     autocomplete_fields = ["company", "workspace"]
-    actions = ["disable"]
+    actions = ["enable", "disable"]
 
     @admin.display(boolean=True, description="enabled")
     def on(self, webhook: Webhook) -> bool:
@@ -80,6 +80,13 @@ class WebhookAdmin(admin.ModelAdmin[Webhook]):
         )
         obj.pk, obj.encrypted_secret = made.pk, made.encrypted_secret
         messages.warning(request, f"The signing secret, shown only now: {secret}")
+
+    @admin.action(description="Enable: deliver again, with what was held", permissions=["change"])
+    def enable(self, request: HttpRequest, webhooks: QuerySet[Webhook]) -> None:
+        recovered = [webhook.enable(now=timezone.now()) for webhook in webhooks.select_related("company")]
+        enabled = [count for count in recovered if count is not None]
+        doorbell.ring_on_commit(LANE)
+        self.message_user(request, f"{len(enabled)} webhooks were enabled; {sum(enabled)} held deliveries are due.")
 
     @admin.action(description="Disable: hold their deliveries", permissions=["change"])
     def disable(self, request: HttpRequest, webhooks: QuerySet[Webhook]) -> None:

@@ -28,9 +28,18 @@ class ExportArchiveQuerySet(models.QuerySet["ExportArchive"]):
         over = list(self.ready().filter(expires_at__lte=now))
         for archive in over:
             archive.expire()
-        # A worker that died on a job's last attempt left a file that no further attempt clears away.
-        storage.delete_strays(known=set(self.ready().values_list("file", flat=True)), before=now - STRAY_AFTER)
+        self._delete_strays(before=now - STRAY_AFTER)
         return len(over)
+
+    def _delete_strays(self, *, before: datetime) -> None:
+        """A worker that died on a job's last attempt left a file that no further attempt clears away.
+
+        Only what belongs to a job of this database is deleted: others may keep theirs in the same folder.
+        """
+        for name in storage.strays(before=before):
+            job_id = name.lstrip(".")[:36]
+            if Job.objects.filter(pk=job_id).exists() and not self.ready().filter(file=name).exists():
+                storage.delete(name)
 
 
 class ExportArchive(models.Model):

@@ -44,6 +44,7 @@ class DownloadLink(models.Model):
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
     used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    allotted = models.BigIntegerField(default=0, editable=False, help_text="Bytes sent, and being sent.")
     served_until = models.BigIntegerField(default=0, editable=False, help_text="Bytes served without a gap.")
 
     objects = DownloadLinkQuerySet.as_manager()
@@ -61,9 +62,23 @@ class DownloadLink(models.Model):
             return f"expired at {self.expires_at:%Y-%m-%d %H:%M} UTC"
         return ""
 
-    def record_served(self, *, start: int, end: int, now: datetime) -> bool:
-        """Note that the bytes from `start` up to `end` were sent; says whether that completed the download."""
+    def allot(self, count: int) -> bool:
+        """Set `count` bytes aside for a response; says whether the link had as many left.
+
+        One complete download, and half of one for what broken transfers repeat: two complete ones never fit, also where
+        both begin at once.
+        """
+        most = self.archive.size + self.archive.size // 2
+        links = DownloadLink.objects.filter(pk=self.pk, used_at=None, allotted__lte=most - count)
+        return bool(links.update(allotted=F("allotted") + count))
+
+    def record_served(self, *, start: int, end: int, unsent: int, now: datetime) -> bool:
+        """Note that the bytes from `start` up to `end` were sent, and `unsent` of those set aside were not.
+
+        Says whether that completed the download.
+        """
         links = DownloadLink.objects.filter(pk=self.pk)
+        links.update(allotted=F("allotted") - unsent)
         links.filter(served_until__gte=start).update(served_until=Greatest(F("served_until"), end))
         return bool(links.filter(Q(used_at=None), served_until__gte=self.archive.size).update(used_at=now))
 

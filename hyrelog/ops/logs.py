@@ -3,6 +3,7 @@
 import logging
 import logging.config
 import os
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any, cast
@@ -13,6 +14,17 @@ _logger = structlog.stdlib.get_logger("hyrelog")
 
 QUIET = ("events.recorded", "lane.rung", "process.renewed")
 """Facts that are told too often to be a line each in a log that people read."""
+
+
+_SECRETS = re.compile(r"(hlk_|whsec_|/gdpr/downloads/)[A-Za-z0-9_+/=-]{8,}")
+"""What a URL or a message may carry that opens something: keys, signing secrets, the tokens of download links."""
+
+
+class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
+    """The last step of every line, whoever wrote it: secrets leave only their kind behind."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _SECRETS.sub(r"\1…", super().format(record))
 
 
 def configure(options: Mapping[str, Any]) -> None:
@@ -44,7 +56,7 @@ def configure(options: Mapping[str, Any]) -> None:
             "disable_existing_loggers": False,
             "formatters": {
                 "line": {
-                    "()": structlog.stdlib.ProcessorFormatter,
+                    "()": RedactingFormatter,
                     "foreign_pre_chain": shared,
                     "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
                 }

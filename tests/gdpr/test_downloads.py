@@ -74,6 +74,36 @@ def test_a_link_serves_the_archive_once(url: str) -> None:
     assert AuditEvent.objects.filter(action="gdpr.export.downloaded").count() == 1
 
 
+def test_two_downloads_at_once_are_one_too_many(url: str) -> None:
+    async def both() -> list[int]:
+        first = await AsyncClient().get(url)
+        second = await AsyncClient().get(url)
+        _ = [chunk async for chunk in first.streaming_content]
+        return [first.status_code, second.status_code]
+
+    assert async_to_sync(both)() == [200, 410]
+
+
+def test_a_transfer_that_broke_gives_back_what_it_did_not_send(url: str) -> None:
+    async def break_off() -> None:
+        response = await AsyncClient().get(url)
+        stream = response.streaming_content
+        await anext(stream)
+        await stream.aclose()
+
+    for _ in range(3):
+        async_to_sync(break_off)()
+    assert DownloadLink.objects.get().allotted == 0
+    assert get(url)[1] == CONTENT
+
+
+def test_the_log_never_holds_a_link_that_works(url: str, capfd: pytest.CaptureFixture[str]) -> None:
+    get(url, range="bytes=99999999999-")
+    said = capfd.readouterr().err
+    assert "/v1/gdpr/downloads/…" in said
+    assert url.rsplit("/", 1)[1] not in said
+
+
 def test_the_token_is_kept_only_as_a_hash(url: str) -> None:
     token = url.rsplit("/", 1)[1]
     with connection.cursor() as cursor:

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import uuid
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -214,14 +215,27 @@ def test_an_expired_archive_s_file_is_gone_and_its_record_stays(api: Api, work: 
 def test_what_attempts_that_died_left_behind_is_cleared_away(api: Api, work: Work, folder: Path) -> None:
     job_id = request(api).json()["jobId"]
     folder.mkdir()
-    stray = folder / "stray.zip"
-    for left in (folder / f".{job_id}-1.zip.part", folder / f"{job_id}-1.zip", stray):
-        left.write_bytes(b"half")
+    for left in (f".{job_id}-1.zip.part", f"{job_id}-1.zip"):
+        (folder / left).write_bytes(b"half")
     archive = work().archive
-    assert {path.name for path in folder.iterdir()} == {"stray.zip", archive.file}
-    os.utime(stray, (0, 0))
-    ExportArchive.objects.expire(now=timezone.now())
     assert [path.name for path in folder.iterdir()] == [archive.file]
+
+
+def test_housekeeping_clears_away_what_no_attempt_came_back_to_and_nothing_else(
+    api: Api, work: Work, folder: Path
+) -> None:
+    request(api)
+    archive = work().archive
+    left = [f".{archive.job_id}-7.zip.part", f"{archive.job_id}-7.zip"]
+    foreign = ["payroll.csv", f"{uuid.uuid4()}-1.zip", f".{uuid.uuid4()}-1.zip.part"]
+    fresh = f".{archive.job_id}-8.zip.part"
+    for name in (*left, *foreign, fresh):
+        (folder / name).write_bytes(b"half")
+    (folder / "a-folder").mkdir()
+    for name in (*left, *foreign, "a-folder", archive.file):
+        os.utime(folder / name, (0, 0))
+    ExportArchive.objects.expire(now=timezone.now())
+    assert {path.name for path in folder.iterdir()} == {*foreign, fresh, "a-folder", archive.file}
 
 
 def test_files_are_for_this_user_only(api: Api, work: Work, folder: Path) -> None:

@@ -93,6 +93,26 @@ def test_a_database_url_s_password_is_never_shown(tmp_path: Path) -> None:
     assert "postgres://" in env.problems[0].hint
 
 
+def test_what_the_database_url_says_of_tls_is_kept(tmp_path: Path) -> None:
+    environment = os.environ | {"DATABASE_URL": "postgres://u@db/x?sslmode=verify-full", "HYRELOG_HOME": str(tmp_path)}
+    ask = "from hyrelog import settings; print(settings.DATABASES['default']['OPTIONS'])"
+    done = subprocess.run(
+        [sys.executable, "-c", ask], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "'sslmode': 'verify-full'" in done.stdout
+    assert "'prepare_threshold': None" in done.stdout
+
+
+@pytest.mark.parametrize("storage", ["s3://bucket/prefix", "relative/folder"])
+def test_a_storage_that_is_no_absolute_folder_is_refused(storage: str, tmp_path: Path) -> None:
+    environment = os.environ | {"EXPORT_STORAGE": storage, "HYRELOG_HOME": str(tmp_path)}
+    done = subprocess.run(
+        COMMANDS["manage.py"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    assert f"EXPORT_STORAGE={storage!r} is not the absolute path of a folder" in done.stderr
+
+
 def test_networks_set_but_empty_open_none(tmp_path: Path) -> None:
     assert read(tmp_path, NETS="").networks("NETS") == ()
 

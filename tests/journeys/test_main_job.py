@@ -154,7 +154,7 @@ def test_verify_chain_passes_and_names_an_altered_row(system: System) -> None:
     said = system.manage("verify_chain", check=False)
     assert said.returncode == 1
     assert f"event {event} (seq 7): its content was altered" in said.stderr
-    assert "1 faults" in said.stdout
+    assert "faults: 1" in said.stdout
     system.sql("UPDATE audit_auditevent SET payload = %s::jsonb WHERE id = %s", json.dumps(payload), event)
     system.sql("ALTER TABLE audit_auditevent ENABLE TRIGGER USER")
     assert "intact" in system.manage("verify_chain").stdout

@@ -47,6 +47,10 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
             status=Status.PENDING, next_attempt_at=now, failures=0, lost_in_a_row=0, completed_at=None
         )
 
+    def recover(self, *, now: datetime) -> int:
+        """Let go of those that are held; says how many there were."""
+        return self.filter(status=Status.HELD).update(status=Status.PENDING, next_attempt_at=now)
+
     def cancel(self) -> int:
         """End those that wait; says how many there were. One on the wire goes on."""
         return self.waiting().update(status=Status.CANCELLED, next_attempt_at=None, completed_at=Now())

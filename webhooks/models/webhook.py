@@ -105,6 +105,16 @@ class Webhook(models.Model):
         return True
 
     @transaction.atomic
+    def enable(self, *, now: datetime) -> int | None:
+        """Deliver again, what was held meanwhile included; says how many were, or None if it was on."""
+        disabled = Webhook.objects.present().filter(pk=self.pk, disabled_at__isnull=False)
+        if not disabled.update(disabled_at=None, disabled_reason=""):
+            return None
+        payload: dict[str, object] = {"webhookId": str(self.id), "url": self.url}
+        recording.record_system(company=self.company, action="webhook.enabled", payload=payload, now=now)
+        return self.deliveries.recover(now=now)
+
+    @transaction.atomic
     def delete_softly(self, *, now: datetime) -> bool:
         """End the webhook: its waiting deliveries are cancelled, its log stays, its secret goes."""
         present = Webhook.objects.present().filter(pk=self.pk)

@@ -28,6 +28,6 @@ class Command(BaseCommand):
                     faults += 1
                     bar.write(f"FAULT {fault}", file=sys.stderr)
                 events, chains = events + int(bar.n), chains + 1
-        self.stdout.write(f"{events} events in {chains} chains: {f'{faults} faults' if faults else 'intact'}.")
+        self.stdout.write(f"{events} events in {chains} chains: {f'faults: {faults}' if faults else 'intact'}.")
         if faults:
             sys.exit(1)
