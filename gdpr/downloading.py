@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 
 from asgiref.sync import sync_to_async
-from django.db import transaction
+from django.db import close_old_connections, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 
@@ -81,9 +81,10 @@ async def _bytes(link: DownloadLink, start: int, end: int) -> AsyncIterator[byte
         await sync_to_async(_record)(link, start, sent, end - sent)
 
 
-@transaction.atomic
 def _record(link: DownloadLink, start: int, end: int, unsent: int) -> None:
     now = timezone.now()
-    if link.record_served(start=start, end=end, unsent=unsent, now=now):
-        payload: dict[str, object] = {"jobId": str(link.archive.job_id), "linkId": str(link.id)}
-        recording.record_system(company=link.company, action="gdpr.export.downloaded", payload=payload, now=now)
+    with transaction.atomic():
+        if link.record_served(start=start, end=end, unsent=unsent, now=now):
+            payload: dict[str, object] = {"jobId": str(link.archive.job_id), "linkId": str(link.id)}
+            recording.record_system(company=link.company, action="gdpr.export.downloaded", payload=payload, now=now)
+    close_old_connections()  # after a broken transfer this is no request's thread: nobody else would

@@ -10,7 +10,6 @@ from typing import IO
 
 from django.conf import settings
 
-
 _OURS = re.compile(r"(\.)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]+\.zip(?(1)\.part)")
 """An archive is named for its job and attempt; a draft is hidden, and partial."""
 

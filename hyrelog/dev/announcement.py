@@ -28,7 +28,7 @@ def describe_run(values: Mapping[str, str], *, running: Collection[str], demo: b
         "web": url("web", "PORT"),
         "admin": {"url": url("web", "PORT", "/admin/"), "user": "admin", "password": values["DEMO_ADMIN_PASSWORD"]},
         "flower": {"url": url("flower", "FLOWER_PORT"), "user": flower_user, "password": flower_password},
-        "metrics": url("worker", "METRICS_PORT", "/metrics"),
+        "metrics": url("web", "METRICS_PORT", "/metrics"),
         "receiver": url("receiver", "RECEIVER_PORT"),
         "database_url": values["DATABASE_URL"],
         "redis_url": values["REDIS_URL"],

@@ -123,6 +123,11 @@ def test_an_export_yields_a_file_whose_counts_are_the_database_s(system: System)
     )
     assert export["status"] == "COMPLETED", export["error"]
     link = system.post(url + "/links")
+    with requests.get(link["url"], timeout=60, stream=True) as broken:
+        assert next(broken.iter_content(1024))
+    allotted = "SELECT allotted FROM gdpr_downloadlink WHERE served_until < %s"
+    size = export["archive"]["bytes"]
+    wait_until(lambda: system.sql(allotted, size)[0][0] < size, seconds=15, what="the rest of a broken transfer back")
     download = requests.get(link["url"], timeout=60)
     assert hashlib.sha256(download.content).hexdigest() == export["archive"]["sha256"]
     assert requests.get(link["url"], timeout=10).status_code == 410
