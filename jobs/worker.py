@@ -35,7 +35,9 @@ def claiming() -> Iterator[ProcessLease]:
 
 @signals.celeryd_after_setup.connect
 def divide_slots(sender: str, instance: Any, **_: Any) -> None:  # noqa: ARG001  Celery passes by name
-    """In the parent, before it forks: what its children share."""
+    """In the parent, before it forks: what its children share. Raises SystemExit for another pool than prefork."""
+    if "prefork" not in instance.pool_cls.__module__:
+        raise SystemExit("HyreLog's workers run on the prefork pool: a lease stands for a process. Leave -P out.")
     slots.divide(instance.concurrency)
     stopping.forget()
     _queues[:] = sorted(instance.app.amqp.queues.consume_from)

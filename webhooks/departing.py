@@ -1,6 +1,6 @@
 """Departing: from the claim to the wire. What cannot be sent goes aside; for the rest, the attempt is written first."""
 
-import uuid
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,10 +9,11 @@ from audit.ids import uuid7
 from audit.models import AuditEvent
 from webhooks import settling
 from webhooks.claiming import Claimed
-from webhooks.encryption import UnreadableSecret
 from webhooks.models import Webhook, WebhookAttempt
 from webhooks.rendering import render_request
 from webhooks.sending.request import Request
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,32 +27,25 @@ class Departure:
 def depart(claimed: Sequence[Claimed], *, now: datetime, timeout: float) -> list[Departure]:
     """Render a batch and put its attempts on record, in one statement, before anything leaves.
 
-    Deliveries of a disabled webhook are held, those of a deleted one cancelled, those whose secret no key decrypts
-    postponed for an hour: the key may yet be put back.
+    Deliveries of a disabled webhook are held, those of a deleted one cancelled. One that cannot be rendered (no key
+    decrypts its secret, say) is postponed with the reason on it, so that it stands in nobody else's way.
     """
     webhooks = Webhook.objects.in_bulk({c.webhook_id for c in claimed})
-    secrets, unreadable = _secrets(webhooks)
-    settling.put_aside(
-        hold=[c for c in claimed if webhooks[c.webhook_id].deleted_at is None and not webhooks[c.webhook_id].enabled],
-        cancel=[c for c in claimed if webhooks[c.webhook_id].deleted_at is not None],
-        postpone=[c for c in claimed if c.webhook_id in unreadable],
-        now=now,
-    )
-    leaving = [c for c in claimed if c.webhook_id in secrets]
-    events = AuditEvent.objects.in_bulk({c.event_id for c in leaving})
-    departures = []
-    for c in leaving:
-        request = render_request(
-            events[c.event_id],
-            url=webhooks[c.webhook_id].url,
-            secrets=secrets[c.webhook_id],
-            version=c.envelope_version,
-            attempt=uuid7(),
-            number=c.attempt,
-            now=now,
-            timeout=timeout,
-        )
-        departures.append(Departure(c, request))
+    events = AuditEvent.objects.in_bulk({c.event_id for c in claimed})
+    departures, hold, cancel, postpone = [], [], [], []
+    for c in claimed:
+        webhook = webhooks[c.webhook_id]
+        if webhook.deleted_at is not None:
+            cancel.append(c)
+        elif not webhook.enabled:
+            hold.append(c)
+        else:
+            try:
+                departures.append(Departure(c, _render(c, events[c.event_id], webhook, now=now, timeout=timeout)))
+            except Exception as error:
+                logger.exception("Delivery %s cannot be rendered; it is postponed.", c.id)
+                postpone.append((c, f"The request cannot be made: {error}"))
+    settling.put_aside(hold=hold, cancel=cancel, postpone=postpone, now=now)
     WebhookAttempt.objects.bulk_create(
         WebhookAttempt(
             id=d.request.id,
@@ -66,13 +60,14 @@ def depart(claimed: Sequence[Claimed], *, now: datetime, timeout: float) -> list
     return departures
 
 
-def _secrets(webhooks: dict[uuid.UUID, Webhook]) -> tuple[dict[uuid.UUID, list[str]], set[uuid.UUID]]:
-    """The secrets of the webhooks that are on, and those of them that have an unreadable one."""
-    secrets, unreadable = {}, set()
-    for webhook in webhooks.values():
-        if webhook.enabled:
-            try:
-                secrets[webhook.id] = [webhook.secret]
-            except UnreadableSecret:
-                unreadable.add(webhook.id)
-    return secrets, unreadable
+def _render(claimed: Claimed, event: AuditEvent, webhook: Webhook, *, now: datetime, timeout: float) -> Request:
+    return render_request(
+        event,
+        url=webhook.url,
+        secrets=[webhook.secret],
+        version=claimed.envelope_version,
+        attempt=uuid7(),
+        number=claimed.attempt,
+        now=now,
+        timeout=timeout,
+    )

@@ -18,14 +18,15 @@ from webhooks.models.attempt import Result
 from webhooks.policy import Verdict
 from webhooks.sending.outcome import Kind, Outcome
 
-UNREADABLE_PAUSE = timedelta(hours=1)
+POSTPONED_FOR = timedelta(hours=1)
+"""Until what could not be rendered is looked at again: a key may be put back, or a release rolled on."""
 
 _SETTLE = """
     WITH verdict AS MATERIALIZED (
         SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS verdict (
             id uuid, token uuid, attempt uuid, status text, next_attempt_at timestamptz, failures int, error text,
             finished_at timestamptz, result text, kind text, http_status int, address text, headers jsonb, body text,
-            timing jsonb)
+            timing jsonb, repeated bool)
     ), held AS MATERIALIZED (
         SELECT delivery.id FROM webhooks_webhookdelivery AS delivery
         JOIN verdict ON verdict.id = delivery.id AND verdict.token = delivery.claim_token
@@ -44,7 +45,8 @@ _SETTLE = """
         UPDATE webhooks_webhookattempt AS attempt
         SET result = verdict.result, finished_at = verdict.finished_at, kind = verdict.kind,
             http_status = verdict.http_status, error = verdict.error, address = verdict.address,
-            response_headers = verdict.headers, response_body = verdict.body, timing = verdict.timing
+            response_headers = verdict.headers, response_body = verdict.body, timing = verdict.timing,
+            repeated = verdict.repeated
         FROM settled JOIN verdict USING (id)
         WHERE attempt.id = verdict.attempt
     )
@@ -96,20 +98,15 @@ def put_aside(
     *,
     hold: Iterable[Claimed] = (),
     cancel: Iterable[Claimed] = (),
-    postpone: Iterable[Claimed] = (),
-    hand_back: Iterable[Claimed] = (),
+    postpone: Iterable[tuple[Claimed, str]] = (),
     now: datetime,
 ) -> int:
-    """Undo claims of which nothing was sent; says how many of them still held."""
-    unreadable = "The webhook's secret cannot be decrypted: a key is missing from HYRELOG_ENCRYPTION_KEYS."
+    """Undo claims of which nothing was sent, the postponed ones with a reason; says how many of them still held."""
+    later = (now + POSTPONED_FOR).isoformat()
     rows = [
         *(_aside(c, "HELD") for c in hold),
         *(_aside(c, "CANCELLED", completed_at=now.isoformat()) for c in cancel),
-        *(
-            _aside(c, "PENDING", next_attempt_at=(now + UNREADABLE_PAUSE).isoformat(), error=unreadable)
-            for c in postpone
-        ),
-        *(_aside(c, "PENDING", next_attempt_at=now.isoformat()) for c in hand_back),
+        *(_aside(c, "PENDING", next_attempt_at=later, error=storable(why)[:500]) for c, why in postpone),
     ]
     if not rows:
         return 0
@@ -136,6 +133,7 @@ def _row(settlement: Settlement) -> dict[str, Any]:
         "headers": {storable(name): storable(value) for name, value in outcome.headers.items()},
         "body": storable(outcome.body.decode(errors="replace")),
         "timing": asdict(outcome.timing),
+        "repeated": outcome.repeated,
     }
 
 

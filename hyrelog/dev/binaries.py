@@ -4,8 +4,8 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
+import platform
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
@@ -20,9 +20,9 @@ def find_executable(hosting: Hosting, *, wheel: str, path: str, announce: Announ
     spec = importlib.util.find_spec(wheel)
     if spec is None or not spec.submodule_search_locations:
         raise ServerFailed(
-            f"The embedded servers need the package {wheel}, which Python {sys.version_info[0]}.{sys.version_info[1]} does "
-            "not have here (pgserver has wheels up to 3.12): make .venv anew with `make clean` and "
-            "`make run PYTHON=python3.12`, or set DATABASE_URL and REDIS_URL to servers of your own."
+            f"The embedded servers need the package {wheel}, which Python {platform.python_version()} does not have here; "
+            "pgserver has wheels up to 3.12. Make .venv anew with `make clean` and `make run PYTHON=python3.12`, "
+            "or set DATABASE_URL and REDIS_URL to servers of your own."
         )
     package = Path(spec.submodule_search_locations[0])
     return reachable(hosting, package, importlib.metadata.version(wheel), announce=announce) / path

@@ -35,16 +35,22 @@ class JobQuerySet(models.QuerySet["Job"]):
     def active(self) -> "JobQuerySet":
         return self.filter(status__in=ACTIVE)
 
+    def locked(self) -> "JobQuerySet":
+        """The same rows, locked in id order as everybody locks them, so that no two statements wait for each other."""
+        return Job.objects.filter(pk__in=self.order_by("pk").select_for_update(of=("self",)).values("pk"))
+
     def retry(self, *, now: datetime) -> int:
         """Give dead letters and cancelled jobs a fresh round of attempts; says how many there were."""
-        return self.filter(status__in=[Status.FAILED, Status.CANCELLED]).update(
-            status=Status.PENDING, run_at=now, attempt=0, completed_at=None, cancel_requested_at=None
+        return (
+            self.filter(status__in=[Status.FAILED, Status.CANCELLED])
+            .locked()
+            .update(status=Status.PENDING, run_at=now, attempt=0, completed_at=None, cancel_requested_at=None)
         )
 
     def cancel(self, *, now: datetime) -> int:
         """Cancel waiting jobs at once and ask running ones to stop; says how many of both."""
-        waiting = self.filter(status=Status.PENDING).update(status=Status.CANCELLED, completed_at=now)
-        return waiting + self.filter(status=Status.PROCESSING).update(
+        waiting = self.filter(status=Status.PENDING).locked().update(status=Status.CANCELLED, completed_at=now)
+        return waiting + self.filter(status=Status.PROCESSING).locked().update(
             cancel_requested_at=Coalesce(F("cancel_requested_at"), now, output_field=models.DateTimeField())
         )
 

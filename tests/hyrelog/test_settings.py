@@ -34,6 +34,13 @@ def test_a_bad_setting_stops_the_process_and_says_what_to_do(command: list[str],
     assert "HINT" in said
 
 
+def test_a_worker_on_another_pool_than_prefork_does_not_start(tmp_path: Path) -> None:
+    command = [*COMMANDS["worker"], "-P", "solo"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert "prefork" in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("keys", ["", "not-a-key"])
 def test_an_encryption_key_that_is_none_is_named_by_its_position_only(keys: str, tmp_path: Path) -> None:
     environment = os.environ | {"HYRELOG_ENCRYPTION_KEYS": keys, "HYRELOG_HOME": str(tmp_path)}

@@ -156,6 +156,19 @@ def test_a_secret_that_no_key_decrypts_postpones_the_delivery_and_says_why(
     assert "HYRELOG_ENCRYPTION_KEYS" in only().error
 
 
+def test_one_that_cannot_be_rendered_stands_in_nobody_s_way(
+    tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender, clock: Clock
+) -> None:
+    tenant.record(draft(), draft(), draft())
+    poisoned = WebhookDelivery.objects.order_by("id")[1]
+    WebhookDelivery.objects.filter(pk=poisoned.pk).update(envelope_version=99)
+    assert sender().run() == 2
+    poisoned.refresh_from_db()
+    assert (poisoned.status, poisoned.attempt) == ("PENDING", 0)
+    assert "envelope version 99" in poisoned.error
+    assert sorted(WebhookDelivery.objects.values_list("status", flat=True)) == ["PENDING", "SUCCESS", "SUCCESS"]
+
+
 def test_a_sender_that_is_asked_to_stop_claims_nothing(
     tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender
 ) -> None:

@@ -34,6 +34,9 @@ class WebhookAttempt(models.Model):
     address = models.CharField(max_length=45, blank=True, help_text="The IP address connected to.")
     response_headers = models.JSONField(default=dict)
     response_body = models.TextField(blank=True, help_text="The first 16 KiB.")
+    repeated = models.BooleanField(
+        default=False, help_text="Sent a second time, since a kept connection closed without an answer."
+    )
     timing = models.JSONField(default=dict, help_text="Milliseconds: dns, connect, tls, first byte, total.")
 
     class Meta:
@@ -57,4 +60,5 @@ class WebhookAttempt(models.Model):
             "responseHeaders": self.response_headers,
             "responseBody": self.response_body,
             "timing": self.timing,
+            "repeated": self.repeated,
         }

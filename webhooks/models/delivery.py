@@ -40,20 +40,25 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
             return self.filter(status=Status.FAILED, next_attempt_at__isnull=False)
         return self.filter(status=status)
 
+    def locked(self) -> "WebhookDeliveryQuerySet":
+        """The same rows, locked in id order as everybody locks them, so that no two statements wait for each other."""
+        ids = self.order_by("pk").select_for_update(of=("self",)).values("pk")
+        return WebhookDelivery.objects.filter(pk__in=ids)
+
     def redeliver(self, *, now: datetime) -> int:
         """Begin a new round of attempts for those that are at rest; says how many there were."""
         at_rest = self.filter(next_attempt_at=None).exclude(status=Status.SENDING).filter(webhook__deleted_at=None)
-        return at_rest.update(
+        return at_rest.locked().update(
             status=Status.PENDING, next_attempt_at=now, failures=0, lost_in_a_row=0, completed_at=None
         )
 
     def recover(self, *, now: datetime) -> int:
         """Let go of those that are held; says how many there were."""
-        return self.filter(status=Status.HELD).update(status=Status.PENDING, next_attempt_at=now)
+        return self.filter(status=Status.HELD).locked().update(status=Status.PENDING, next_attempt_at=now)
 
     def cancel(self) -> int:
         """End those that wait; says how many there were. One on the wire goes on."""
-        return self.waiting().update(status=Status.CANCELLED, next_attempt_at=None, completed_at=Now())
+        return self.waiting().locked().update(status=Status.CANCELLED, next_attempt_at=None, completed_at=Now())
 
 
 class WebhookDelivery(models.Model):
