@@ -20,8 +20,8 @@ def find_executable(hosting: Hosting, *, wheel: str, path: str, announce: Announ
     spec = importlib.util.find_spec(wheel)
     if spec is None or not spec.submodule_search_locations:
         raise ServerFailed(
-            f"The embedded servers need the package {wheel}, which Python {platform.python_version()} does not have here; "
-            "pgserver has wheels up to 3.12. Make .venv anew with `make clean` and `make run PYTHON=python3.12`, "
+            f"The embedded servers need the package {wheel}, which Python {platform.python_version()} lacks here "
+            "(pgserver has wheels up to 3.12). Make .venv anew with `make clean` and `make run PYTHON=python3.12`, "
             "or set DATABASE_URL and REDIS_URL to servers of your own."
         )
     package = Path(spec.submodule_search_locations[0])
