@@ -19,9 +19,10 @@ from hyrelog.dev.server import Server
 
 
 class QuickPostgres(Postgres):
-    """One whose data need not outlive the run, nor a power cut."""
+    """One whose data need not outlive the run, nor a power cut. HyreLog's role has no more rights than in production."""
 
     durable = False
+    rights = "NOSUPERUSER CREATEDB"
 
 
 @pytest.hookimpl(wrapper=True)  # wrappers come before pytest-django's own, which reads the settings

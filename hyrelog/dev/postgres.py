@@ -6,7 +6,7 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, LiteralString
 
 import psutil
 import psycopg
@@ -18,7 +18,6 @@ from hyrelog.dev.server import PasswordRefused, Server
 
 SUPERUSER = "postgres"
 ROLE = DATABASE = "hyrelog"
-"""HyreLog's own role is no superuser, as in production, but may create databases for the tests."""
 NO_PROCESS = 2**31 - 1
 """A pid above every system's limit."""
 
@@ -34,6 +33,8 @@ class Postgres(Server):
     keeps_password = True
     endings = ((signal.SIGINT, 2.5), (signal.SIGQUIT, 1), (signal.SIGKILL, 1))  # fast, immediate, killed
     durable: ClassVar[bool] = True
+    rights: ClassVar[LiteralString] = "SUPERUSER CREATEDB"
+    """Of HyreLog's own role: on a developer's machine psql may do anything, also what the triggers guard against."""
 
     @property
     def served(self) -> Path:
@@ -44,8 +45,9 @@ class Postgres(Server):
         with self._connect() as connection:
             role, database = sql.Identifier(ROLE), sql.Identifier(DATABASE)
             if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [ROLE]).rowcount == 0:
-                connection.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEDB").format(role))
-            connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(self.password)))
+                connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
+            rights, password = sql.SQL(self.rights), sql.Literal(self.password)
+            connection.execute(sql.SQL("ALTER ROLE {} {} PASSWORD {}").format(role, rights, password))
             if connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).rowcount == 0:
                 connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, role))
 

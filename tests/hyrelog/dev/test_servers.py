@@ -195,10 +195,11 @@ def test_a_cluster_half_made_is_made_anew(workshop: Workshop) -> None:
     server.start()
 
 
-def test_hyrelog_has_no_superuser_but_may_create_databases(workshop: Workshop) -> None:
-    with psycopg.connect(workshop.started().url) as connection:
-        rights = connection.execute("SELECT rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user")
-        assert rights.fetchone() == (False, True)
+def test_a_developer_may_do_anything_and_the_tests_no_more_than_production(workshop: Workshop) -> None:
+    rights = "SELECT rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user"
+    for kind, expected in ((QuickPostgres, (False, True)), (Postgres, (True, True))):
+        with psycopg.connect(workshop.started(kind).url) as connection:
+            assert connection.execute(rights).fetchone() == expected
 
 
 @both
