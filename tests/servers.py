@@ -19,7 +19,7 @@ from hyrelog.dev.server import Server
 
 
 class QuickPostgres(Postgres):
-    """One whose data need not outlive the run, nor a power cut. HyreLog's role has no more rights than in production."""
+    """One whose data need not outlive the run, nor a power cut. Its role has no more rights than in production."""
 
     durable = False
     rights = "NOSUPERUSER CREATEDB"

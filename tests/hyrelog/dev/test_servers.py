@@ -198,8 +198,10 @@ def test_a_cluster_half_made_is_made_anew(workshop: Workshop) -> None:
 def test_a_developer_may_do_anything_and_the_tests_no_more_than_production(workshop: Workshop) -> None:
     rights = "SELECT rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user"
     for kind, expected in ((QuickPostgres, (False, True)), (Postgres, (True, True))):
-        with psycopg.connect(workshop.started(kind).url) as connection:
+        server = workshop.started(kind)
+        with psycopg.connect(server.url) as connection:
             assert connection.execute(rights).fetchone() == expected
+        server.stop()
 
 
 @both
