@@ -16,7 +16,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hyrelog.settings")
 from django.conf import settings
 from django.core import checks
 
-QUEUES = ("webhooks", "jobs", "exports", "housekeeping")
+from jobs.apps import QUEUES as JOB_QUEUES
+
+QUEUES = ("webhooks", *JOB_QUEUES, "housekeeping")
 SLOTS_FOR_JOBS = 2
 """Processes beside those that send (one for each core): one for a job, one kept for ticks."""
 

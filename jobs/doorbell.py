@@ -2,8 +2,8 @@
 
 A ring never fails and never stalls its caller: a thread publishes it, whatever state the broker is in. Rings that
 come while one is being published are one ring; across processes a mark in Redis keeps a lane from being rung again
-before the last ring was heard, so that a queue which no worker listens to grows by one message a minute. A lost ring
-costs latency: the poll rings every lane with due work every five seconds, whatever the mark says.
+before the last ring was heard, so that events do not make a queue grow which no worker listens to. A lost ring costs
+latency: the poll rings every lane with due work every five seconds, whatever the mark says.
 """
 
 import atexit
@@ -91,8 +91,8 @@ def _publish_for_ever() -> None:
 
 
 def _publish(lane: str, *, again: bool) -> None:
-    task, queue = _tasks[lane]
     try:
+        task, queue = _tasks[lane]
         if _redis().set(_mark(lane), 1, nx=not again, ex=EXPIRES):
             current_app.send_task(task, args=[lane], queue=queue, expires=EXPIRES, retry=False, ignore_result=True)
             notice("lane.rung", lane=lane)

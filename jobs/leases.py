@@ -39,15 +39,17 @@ class ProcessLease:
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join(timeout=5)
-        self.give_up()
+        self.give_up(self._process_id)
 
-    def give_up(self) -> None:
-        """Let go of whatever was claimed under this lease, after a failure that leaves it unsettled.
+    def give_up(self, process_id: uuid.UUID | None) -> None:
+        """Let go of whatever was claimed under an id, after a failure that leaves it unsettled.
 
-        The claims are orphans then, taken back by any process; this one goes on under a new id.
+        The claims are orphans then, taken back by any process; this one goes on under a new id. An id that is not in
+        use any more is no reason to end the one that is.
         """
         with self._lock:
-            process_id, self._process_id = self._process_id, None
+            if self._process_id == process_id:
+                self._process_id = None
         if process_id:
             try:
                 WorkerProcess.objects.filter(pk=process_id).delete()
@@ -64,9 +66,10 @@ class ProcessLease:
 
     def renew(self) -> None:
         """Extend the lease, or begin a new one under a new id if it has run out."""
-        if not WorkerProcess.objects.renew(self.process_id):
+        process_id = self.process_id
+        if not WorkerProcess.objects.renew(process_id):
             logger.warning("The lease of this process had run out; its claims are lost. It goes on under a new one.")
-            self.give_up()
+            self.give_up(process_id)
             _ = self.process_id
 
     def _run(self) -> None:

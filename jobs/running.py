@@ -13,6 +13,8 @@ from jobs.context import JobContext, Stopped, Unrecoverable
 from jobs.models import Job
 from jobs.registry import handler_of
 
+SURPRISE = "The job failed in a way that its handler did not expect; the operators of HyreLog see the details."
+
 Clock = Callable[[], datetime]
 
 
@@ -45,7 +47,8 @@ def run(job: Job, *, stopping: Callable[[], bool]) -> bool:
 
 
 def _settle_failure(job: Job, error: Exception, *, pause: timedelta) -> bool:
-    text, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
+    # What a surprise says may name hosts, paths and users. It is for operators; the tenant reads `error`.
+    text, trace = f"{SURPRISE} ({type(error).__name__})", traceback.format_exc()
     if job.cancel_requested():
         return job.finish_cancelled()
     if job.attempt >= job.max_attempts:

@@ -16,7 +16,7 @@ _processes = 1
 
 ROOM = 1_000
 """Bytes of the file for each kind of slot."""
-LONG, SENDING = 0, 1
+LONG, SENDING, WORKING = 0, 1, 2
 
 
 def divide(processes: int) -> None:
@@ -27,25 +27,32 @@ def divide(processes: int) -> None:
 
 @contextmanager
 def sending() -> Iterator[bool]:
-    """Hold a slot for sending; yields False where there is none. All but two processes may send."""
-    with _slot(SENDING, _processes - 2) as mine:
-        if not mine:
-            yield False
-            return
-        with long() as mine_too:
-            yield mine_too
-
-
-@contextmanager
-def long() -> Iterator[bool]:
-    """Hold a slot for a task that may last; yields False where there is none. One process is kept for ticks."""
-    with _slot(LONG, _processes - 1) as mine:
+    """Hold a slot for sending; yields False where there is none."""
+    with _long(SENDING) as mine:
         yield mine
 
 
 @contextmanager
-def _slot(kind: int, limit: int) -> Iterator[bool]:
-    for place in range(kind * ROOM, kind * ROOM + max(1, limit)):
+def working() -> Iterator[bool]:
+    """Hold a slot for jobs; yields False where there is none."""
+    with _long(WORKING) as mine:
+        yield mine
+
+
+@contextmanager
+def _long(kind: int) -> Iterator[bool]:
+    """Neither kind takes all: each leaves two processes, one to the other kind and one to the ticks.
+
+    Of two processes, each kind has one, and ticks wait for either; of one, all take turns.
+    """
+    with _slot(kind, _processes - 2) as one, _slot(LONG, max(_processes - 1, min(_processes, 2)), wanted=one) as other:
+        yield one and other
+
+
+@contextmanager
+def _slot(kind: int, limit: int, *, wanted: bool = True) -> Iterator[bool]:
+    places = range(kind * ROOM, kind * ROOM + max(1, limit)) if wanted else ()
+    for place in places:
         try:
             fcntl.lockf(_file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
         except OSError:

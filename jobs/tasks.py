@@ -17,7 +17,7 @@ TIME_BOX = 60.0
 def work(lane: str) -> None:
     """Run due jobs of a lane until there are none."""
     doorbell.heard(lane)
-    with slots.long() as mine, worker.claiming() as lease:
+    with slots.working() as mine, worker.claiming() as lease:
         if not mine:
             return  # whoever gives a slot back rings again
         ends = time.monotonic() + TIME_BOX

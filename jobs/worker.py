@@ -1,10 +1,12 @@
 """What a Celery worker process does at its start and its end: it holds a lease, and polls when no beat does."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from celery import signals
+from django.db import connection
 from django.utils import timezone
 
 from jobs import lanes, slots, stopping
@@ -12,6 +14,7 @@ from jobs.leases import ProcessLease
 from jobs.models import Tick
 
 _lease: ProcessLease | None = None
+_poll: threading.Thread | None = None
 _queues: list[str] = []
 
 
@@ -29,7 +32,7 @@ def claiming() -> Iterator[ProcessLease]:
     try:
         yield held
     except BaseException:
-        held.give_up()
+        held.give_up(held.process_id)
         raise
 
 
@@ -64,6 +67,18 @@ def end(**_: Any) -> None:
 
 
 def poll_if_beat_is_silent() -> None:
-    """Do beat's work while there has been no tick for 90 s."""
-    if Tick.objects.silent():
+    """Do beat's work while there has been no tick for 90 s.
+
+    In a thread of its own: whatever keeps it waiting must not keep the lease from being renewed.
+    """
+    global _poll  # noqa: PLW0603  one at a time in each process
+    if (_poll is None or not _poll.is_alive()) and Tick.objects.silent():
+        _poll = threading.Thread(target=_poll_once, name="poll", daemon=True)
+        _poll.start()
+
+
+def _poll_once() -> None:
+    try:
         lanes.poll(lanes.names(), now=timezone.now())
+    finally:
+        connection.close()

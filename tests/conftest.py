@@ -121,7 +121,7 @@ def lease(db: None) -> Iterator[ProcessLease]:
     """A lease that this process holds; nobody renews it during the test, which is shorter than 30 s."""
     lease = ProcessLease(queues=["webhooks", "jobs", "exports"])
     yield lease
-    lease.give_up()
+    lease.give_up(lease.process_id)
 
 
 @pytest.fixture(scope="module")

@@ -6,19 +6,30 @@ from typing import Annotated, Any, Literal
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Query, Router, Schema
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from audit.api.auth import company_key, key_of
-from audit.api.errors import invalid, not_found
+from audit.api.errors import ApiError, invalid, not_found
 from audit.api.pages import Page, page
+from audit.canonical import UncanonicalValue, check
 from audit.models import Workspace
 from webhooks.models import Webhook, WebhookDelivery
+from webhooks.models.webhook import TooManyWebhooks
 from webhooks.sending.addresses import BlockedAddress
 from webhooks.tasks import address_policy
 
 router = Router(tags=["webhooks"])
 
-Pattern = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+def _storable(text: str) -> str:
+    try:
+        check(text, "")
+    except UncanonicalValue as error:
+        raise ValueError(error.rule) from None
+    return text
+
+
+Pattern = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_storable)]
 Patterns = Annotated[list[Pattern], Field(min_length=1, max_length=100)]
 Status = Literal["PENDING", "SENDING", "SUCCESS", "FAILED", "HELD", "CANCELLED", "RETRYING"]
 
@@ -31,7 +42,7 @@ class WebhookIn(Schema):
     workspaceId: uuid.UUID | None = None  # noqa: N815  JSON is camelCase
     events: Patterns = ["*"]
     categories: Patterns = ["*"]
-    description: Annotated[str, StringConstraints(max_length=500)] = ""
+    description: Annotated[str, StringConstraints(max_length=500), AfterValidator(_storable)] = ""
 
 
 @router.post("/key/company/webhooks", auth=company_key, response={201: dict[str, Any]}, summary="Create a webhook")
@@ -47,14 +58,17 @@ def create_webhook(request: HttpRequest, webhook: WebhookIn) -> tuple[int, dict[
         workspace = Workspace.objects.filter(company=company, pk=webhook.workspaceId).first()
         if workspace is None:
             raise invalid("workspaceId", "is no workspace of this company")
-    created, secret = Webhook.objects.register(
-        company=company,
-        url=webhook.url,
-        workspace=workspace,
-        events=webhook.events,
-        categories=webhook.categories,
-        description=webhook.description,
-    )
+    try:
+        created, secret = Webhook.objects.register(
+            company=company,
+            url=webhook.url,
+            workspace=workspace,
+            events=webhook.events,
+            categories=webhook.categories,
+            description=webhook.description,
+        )
+    except TooManyWebhooks as error:
+        raise ApiError(409, "too_many", str(error)) from None
     return 201, {**created.as_json(), "secret": secret}
 
 

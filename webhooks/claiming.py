@@ -20,7 +20,7 @@ _CLAIM = """
           AND EXISTS (SELECT FROM jobs_workerprocess WHERE id = %(process)s AND lease_expires_at > now())
         ORDER BY next_attempt_at, id
         LIMIT %(limit)s
-        FOR UPDATE SKIP LOCKED
+        FOR NO KEY UPDATE SKIP LOCKED
     )
     UPDATE webhooks_webhookdelivery AS delivery
     SET status = 'SENDING', next_attempt_at = NULL, attempt = attempt + 1,
@@ -31,8 +31,9 @@ _CLAIM = """
               delivery.failures, delivery.envelope_version
 """
 
-# What died before its request was on record was never sent: its claim is undone. What died after may have arrived: it
-# is repeated at once, outside the schedule, until ten in a row were lost.
+# What died before its request was on record was never sent: its claim is undone. What died after may have arrived. Both
+# are repeated at once, outside the schedule, until their worker died ten times in a row: then something about them may
+# be what kills it.
 _RESCUE = """
     WITH orphan AS MATERIALIZED (
         SELECT id FROM webhooks_webhookdelivery AS delivery
@@ -42,7 +43,7 @@ _RESCUE = """
         )
         ORDER BY id
         LIMIT 1000
-        FOR UPDATE SKIP LOCKED
+        FOR NO KEY UPDATE SKIP LOCKED
     ), lost AS (
         UPDATE webhooks_webhookattempt AS attempt
         SET result = 'lost', finished_at = %(now)s,
@@ -50,19 +51,47 @@ _RESCUE = """
         FROM orphan
         WHERE attempt.delivery_id = orphan.id AND attempt.result = 'sending'
         RETURNING attempt.delivery_id
+    ), verdict AS (
+        SELECT delivery.id, lost.delivery_id IS NULL AS unsent, delivery.lost_in_a_row + 1 >= %(limit)s AS over
+        FROM orphan
+        JOIN webhooks_webhookdelivery AS delivery USING (id)
+        LEFT JOIN lost ON lost.delivery_id = orphan.id
     )
     UPDATE webhooks_webhookdelivery AS delivery
-    SET status = CASE WHEN lost.delivery_id IS NULL AND attempt = 1 THEN 'PENDING' ELSE 'FAILED' END,
-        attempt = CASE WHEN lost.delivery_id IS NULL THEN attempt - 1 ELSE attempt END,
-        lost_in_a_row = CASE WHEN lost.delivery_id IS NULL THEN lost_in_a_row ELSE lost_in_a_row + 1 END,
-        next_attempt_at = CASE
-            WHEN lost.delivery_id IS NOT NULL AND lost_in_a_row + 1 >= %(limit)s THEN NULL ELSE %(now)s END,
-        completed_at = CASE
-            WHEN lost.delivery_id IS NOT NULL AND lost_in_a_row + 1 >= %(limit)s THEN %(now)s END,
-        error = CASE WHEN lost.delivery_id IS NULL THEN error ELSE 'The worker died during the last attempt.' END,
+    SET status = CASE WHEN unsent AND attempt = 1 AND NOT over THEN 'PENDING' ELSE 'FAILED' END,
+        attempt = CASE WHEN unsent THEN attempt - 1 ELSE attempt END,
+        lost_in_a_row = lost_in_a_row + 1,
+        next_attempt_at = CASE WHEN NOT over THEN %(now)s::timestamptz END,
+        completed_at = CASE WHEN over THEN %(now)s::timestamptz END,
+        error = CASE WHEN over THEN 'Given up: the worker died ' || lost_in_a_row + 1 || ' times in a row on it.'
+                     WHEN unsent THEN error ELSE 'The worker died during the last attempt.' END,
         claim_token = NULL, claimed_by = NULL
-    FROM orphan LEFT JOIN lost ON lost.delivery_id = orphan.id
-    WHERE delivery.id = orphan.id
+    FROM verdict
+    WHERE delivery.id = verdict.id
+"""
+
+# An event that was planned, or a claim that was put aside, while its webhook was just being enabled or deleted.
+_LET_GO = """
+    WITH stranded AS MATERIALIZED (
+        SELECT delivery.id, webhook.deleted_at IS NOT NULL AS over
+        FROM webhooks_webhook AS webhook
+        CROSS JOIN LATERAL (
+            SELECT id FROM webhooks_webhookdelivery WHERE webhook_id = webhook.id AND status = 'HELD' LIMIT 1000
+        ) AS delivery
+        WHERE webhook.disabled_at IS NULL OR webhook.deleted_at IS NOT NULL
+        LIMIT 1000
+    ), locked AS MATERIALIZED (
+        SELECT id, over FROM webhooks_webhookdelivery AS delivery JOIN stranded USING (id)
+        WHERE delivery.status = 'HELD'
+        ORDER BY id
+        FOR NO KEY UPDATE OF delivery SKIP LOCKED
+    )
+    UPDATE webhooks_webhookdelivery AS delivery
+    SET status = CASE WHEN over THEN 'CANCELLED' WHEN attempt = 0 THEN 'PENDING' ELSE 'FAILED' END,
+        next_attempt_at = CASE WHEN NOT over THEN %(now)s::timestamptz END,
+        completed_at = CASE WHEN over THEN %(now)s::timestamptz END
+    FROM locked
+    WHERE delivery.id = locked.id
 """
 
 
@@ -94,7 +123,9 @@ def claim(*, process: uuid.UUID, limit: int, now: datetime) -> list[Claimed]:
 
 
 def rescue(*, now: datetime) -> int:
-    """Make the deliveries of dead processes due again; says how many."""
+    """Make the deliveries of dead processes due again, and let go of what is held for nobody; says how many."""
     with connection.cursor() as cursor:
         cursor.execute(_RESCUE, {"now": now, "limit": LOST_LIMIT})
-        return int(cursor.rowcount)
+        orphans = int(cursor.rowcount)
+        cursor.execute(_LET_GO, {"now": now})
+        return orphans + int(cursor.rowcount)

@@ -1,16 +1,18 @@
 """Delivering: claim, send, decide, settle, with many requests on the wire at once, until nothing is due."""
 
+import logging
 import random
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from django.db import InterfaceError, OperationalError, connection
+
 from audit.notices import notice
 from webhooks.claiming import Claimed, claim
-from webhooks.departing import depart
+from webhooks.departing import Departure, depart
 from webhooks.models import Webhook
 from webhooks.policy import RetryPolicy
 from webhooks.sending.outcome import Outcome
@@ -23,6 +25,10 @@ LOOK_AGAIN = 0.05
 """Seconds between two looks for due rows while the last one found fewer than it could have taken."""
 SETTLE_MOST, SETTLE_WITHIN = 200, 0.05
 """Outcomes, and seconds, after which a batch is written."""
+SETTLE_PATIENCE = 20.0
+"""Seconds for which a batch is tried again while Postgres is away; less than a lease."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -43,11 +49,14 @@ class Sender:
     _exhausted: bool = False
     _look_at: float = 0.0
     _settle_at: float = 0.0
+    _failure: Exception | None = None
+    _give_up_at: float | None = None
 
     def run(self) -> int:
         """Deliver until nothing is due and nothing is on the wire; says how many attempts were made.
 
-        What it raises (Postgres is away, say) leaves claims behind: the caller must give up the lease they are for.
+        Where claiming fails (Postgres is away, say), what is on the wire is still brought home before that is raised.
+        The caller must then give up the lease that the claims are for: some may be left that nobody knows of.
         """
         attempts = 0
         while True:
@@ -55,25 +64,41 @@ class Sender:
             for attempt, outcome in self.transport.poll(LOOK_AGAIN if self._flying else 0):
                 self._decide(attempt, outcome)
             self._settle()
-            if not self._flying and not self._ended and (self._exhausted or self.stopping()):
+            if not self._flying and not self._ended and (self._exhausted or self._closed()):
+                if self._failure is not None:
+                    raise self._failure
                 return attempts
+
+    def _closed(self) -> bool:
+        return self._failure is not None or self.stopping()
 
     def _claim(self) -> int:
         free = min(CLAIM_MOST, self.transport.capacity - self.transport.in_flight)
-        if not free or self.stopping() or time.monotonic() < self._look_at:
+        # Slots come free one by one; a statement for each would cost more than the wait for some.
+        few = self._exhausted or free < self.transport.capacity // 4
+        if not free or self._closed() or (few and time.monotonic() < self._look_at):
             return 0
+        try:
+            departures = self._depart(free)
+        except Exception as error:
+            logger.exception("Claiming failed; what is on the wire is brought home first.")
+            self._failure = error
+            return 0
+        for departure in departures:
+            self._flying[departure.attempt] = departure.claimed
+            if isinstance(departure.request, Outcome):
+                self._decide(departure.attempt, departure.request)
+            else:
+                self.transport.submit(departure.request)
+        return len(departures)
+
+    def _depart(self, free: int) -> list[Departure]:
         claimed = claim(process=self.process(), limit=free, now=self.clock())
         self._exhausted = len(claimed) < free
-        self._look_at = time.monotonic() + LOOK_AGAIN if self._exhausted else 0.0
+        self._look_at = time.monotonic() + LOOK_AGAIN
         if not self._exhausted:
             self.more()
-        if not claimed:
-            return 0
-        departures = depart(claimed, now=self.clock(), timeout=self.timeout)
-        for departure in departures:
-            self._flying[departure.request.id] = departure.claimed
-            self.transport.submit(departure.request)
-        return len(departures)
+        return depart(claimed, now=self.clock(), timeout=self.timeout) if claimed else []
 
     def _decide(self, attempt: uuid.UUID, outcome: Outcome) -> None:
         claimed, now = self._flying.pop(attempt), self.clock()
@@ -84,13 +109,47 @@ class Sender:
         self._ended.append(Settlement(claimed, attempt, outcome, verdict, finished_at=now))
 
     def _settle(self) -> None:
-        if not self._ended or (self._flying and len(self._ended) < SETTLE_MOST and time.monotonic() < self._settle_at):
+        few = self._flying and len(self._ended) < SETTLE_MOST
+        if not self._ended or ((few or self._give_up_at) and time.monotonic() < self._settle_at):
             return
-        won = settle(self._ended)
+        try:
+            won = settle(self._ended)
+        except (InterfaceError, OperationalError):
+            self._settle_later()
+            return
+        self._give_up_at = None
         for settlement in self._ended:
-            if settlement.verdict.disable and settlement.claimed.id in won:
-                webhook = Webhook.objects.get(pk=settlement.claimed.webhook_id)
-                webhook.disable(reason=settlement.verdict.disable, now=settlement.finished_at)
-        kinds = Counter(str(settlement.outcome.kind) for settlement in self._ended)
-        notice("deliveries.settled", **kinds, stale=len(self._ended) - len(won))
+            if settlement.claimed.id in won:
+                self._tell(settlement)
+        if stale := len(self._ended) - len(won):
+            notice("deliveries.stale", count=stale)
         self._ended = []
+
+    def _settle_later(self) -> None:
+        """Postgres is away: what came back is worth waiting for, as long as the lease may last."""
+        connection.close()
+        now = time.monotonic()
+        self._give_up_at = self._give_up_at or now + SETTLE_PATIENCE
+        if now > self._give_up_at:
+            raise  # noqa: PLE0704  called where the error is handled
+        self._settle_at = now + 1
+        self._look_at = now + 1
+
+    def _tell(self, settlement: Settlement) -> None:
+        claimed, outcome, verdict = settlement.claimed, settlement.outcome, settlement.verdict
+        notice(
+            "delivery.settled",
+            delivery=claimed.id,
+            webhook=claimed.webhook_id,
+            company=claimed.company_id,
+            attempt=claimed.attempt,
+            outcome=outcome.kind,
+            http_status=outcome.status,
+            next_attempt_at=verdict.next_attempt_at,
+        )
+        if verdict.disable:
+            try:
+                webhook = Webhook.objects.get(pk=claimed.webhook_id)
+                webhook.disable(reason=verdict.disable, now=settlement.finished_at)
+            except Exception:  # the next 410 disables it
+                logger.exception("Webhook %s could not be disabled.", claimed.webhook_id)

@@ -1,38 +1,71 @@
 """Departing: from the claim to the wire. What cannot be sent goes aside; for the rest, the attempt is written first."""
 
+import json
 import logging
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+
+from django.db import connection
 
 from audit.ids import uuid7
 from audit.models import AuditEvent
 from webhooks import settling
 from webhooks.claiming import Claimed
-from webhooks.models import Webhook, WebhookAttempt
+from webhooks.encryption import UnreadableSecret
+from webhooks.models import Webhook
 from webhooks.rendering import render_request
+from webhooks.sending.outcome import Kind, Outcome
 from webhooks.sending.request import Request
+
+UNREADABLE = "The webhook's signing secret cannot be read: an operator of HyreLog has to restore the key to it."
+UNRENDERABLE = "HyreLog could not make this request; its operators find the reason in their log."
+
+# The rows are locked, so that a rescue comes either before this (then nothing is written, and nothing may be sent) or
+# after it (then it finds the attempt, and calls it lost).
+_RECORD = """
+    WITH departure AS MATERIALIZED (
+        SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS departure (
+            id uuid, delivery uuid, token uuid, company uuid, number int, url text)
+    ), held AS MATERIALIZED (
+        SELECT delivery.id FROM webhooks_webhookdelivery AS delivery
+        JOIN departure ON departure.delivery = delivery.id AND departure.token = delivery.claim_token
+        WHERE delivery.status = 'SENDING'
+        ORDER BY delivery.id
+        FOR NO KEY UPDATE OF delivery
+    )
+    INSERT INTO webhooks_webhookattempt (
+        id, delivery_id, company_id, number, url, started_at, result,
+        kind, error, address, response_headers, response_body, timing, repeated)
+    SELECT departure.id, delivery, company, number, url, %(now)s, 'sending', '', '', '', '{}', '', '{}', false
+    FROM departure JOIN held ON held.id = departure.delivery
+    RETURNING id
+"""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """A request that is on record, and the claim that it belongs to."""
+    """An attempt that is on record, and what is to be sent; or the outcome, where nothing can be."""
 
+    attempt: uuid.UUID
     claimed: Claimed
-    request: Request
+    url: str
+    request: Request | Outcome
 
 
 def depart(claimed: Sequence[Claimed], *, now: datetime, timeout: float) -> list[Departure]:
     """Render a batch and put its attempts on record, in one statement, before anything leaves.
 
-    Deliveries of a disabled webhook are held, those of a deleted one cancelled. One that cannot be rendered (no key
-    decrypts its secret, say) is postponed with the reason on it, so that it stands in nobody else's way.
+    Deliveries of a disabled webhook are held, those of a deleted one cancelled. Whatever else cannot be rendered is an
+    attempt that fails, so that it stands in nobody's way and comes to an end. What was taken away is left out.
     """
     webhooks = Webhook.objects.in_bulk({c.webhook_id for c in claimed})
     events = AuditEvent.objects.in_bulk({c.event_id for c in claimed})
-    departures, hold, cancel, postpone = [], [], [], []
+    departures, hold, cancel = [], [], []
     for c in claimed:
         webhook = webhooks[c.webhook_id]
         if webhook.deleted_at is not None:
@@ -40,34 +73,50 @@ def depart(claimed: Sequence[Claimed], *, now: datetime, timeout: float) -> list
         elif not webhook.enabled:
             hold.append(c)
         else:
-            try:
-                departures.append(Departure(c, _render(c, events[c.event_id], webhook, now=now, timeout=timeout)))
-            except Exception as error:
-                logger.exception("Delivery %s cannot be rendered; it is postponed.", c.id)
-                postpone.append((c, f"The request cannot be made: {error}"))
-    settling.put_aside(hold=hold, cancel=cancel, postpone=postpone, now=now)
-    WebhookAttempt.objects.bulk_create(
-        WebhookAttempt(
-            id=d.request.id,
-            company_id=d.claimed.company_id,
-            delivery_id=d.claimed.id,
-            number=d.claimed.attempt,
-            url=d.request.url,
-            started_at=now,
-        )
+            attempt = uuid7()
+            make = partial(
+                render_request,
+                events[c.event_id],
+                url=webhook.url,
+                version=c.envelope_version,
+                attempt=attempt,
+                number=c.attempt,
+                now=now,
+                timeout=timeout,
+            )
+            request = _render(c, webhook, make)
+            departures.append(Departure(attempt, c, webhook.url, request))
+    settling.put_aside(hold=hold, cancel=cancel, now=now)
+    return _record(departures, now=now)
+
+
+def _render(claimed: Claimed, webhook: Webhook, make: Callable[..., Request]) -> Request | Outcome:
+    try:
+        return make(secrets=[webhook.secret])
+    except UnreadableSecret:
+        logger.exception("The secret of webhook %s cannot be read.", webhook.pk)
+        return Outcome(Kind.BLOCKED, error=UNREADABLE)
+    except Exception:
+        # A surprise, but one row's: raised, it would stop the whole lane, again and again.
+        logger.exception("Delivery %s cannot be rendered.", claimed.id)
+        return Outcome(Kind.BLOCKED, error=UNRENDERABLE)
+
+
+def _record(departures: Sequence[Departure], *, now: datetime) -> list[Departure]:
+    if not departures:
+        return []
+    rows = [
+        {
+            "id": str(d.attempt),
+            "delivery": str(d.claimed.id),
+            "token": str(d.claimed.token),
+            "company": str(d.claimed.company_id),
+            "number": d.claimed.attempt,
+            "url": d.url,
+        }
         for d in departures
-    )
-    return departures
-
-
-def _render(claimed: Claimed, event: AuditEvent, webhook: Webhook, *, now: datetime, timeout: float) -> Request:
-    return render_request(
-        event,
-        url=webhook.url,
-        secrets=[webhook.secret],
-        version=claimed.envelope_version,
-        attempt=uuid7(),
-        number=claimed.attempt,
-        now=now,
-        timeout=timeout,
-    )
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(_RECORD, {"rows": json.dumps(rows), "now": now})
+        recorded = {row[0] for row in cursor.fetchall()}
+    return [d for d in departures if d.attempt in recorded]

@@ -42,7 +42,6 @@ def render_request(  # noqa: PLR0913  what an attempt is made of
     message_id = str(event.id)
     headers = {
         "Content-Type": "application/json",
-        "User-Agent": "HyreLog/0.1",
         "webhook-id": message_id,
         "webhook-timestamp": str(sent_at),
         "webhook-signature": sign(secrets=secrets, message_id=message_id, timestamp=sent_at, body=body),

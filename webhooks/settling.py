@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
@@ -17,9 +17,6 @@ from webhooks.claiming import Claimed
 from webhooks.models.attempt import Result
 from webhooks.policy import Verdict
 from webhooks.sending.outcome import Kind, Outcome
-
-POSTPONED_FOR = timedelta(hours=1)
-"""Until what could not be rendered is looked at again: a key may be put back, or a release rolled on."""
 
 _SETTLE = """
     WITH verdict AS MATERIALIZED (
@@ -32,7 +29,7 @@ _SETTLE = """
         JOIN verdict ON verdict.id = delivery.id AND verdict.token = delivery.claim_token
         WHERE delivery.status = 'SENDING'
         ORDER BY delivery.id
-        FOR UPDATE OF delivery
+        FOR NO KEY UPDATE OF delivery
     ), settled AS (
         UPDATE webhooks_webhookdelivery AS delivery
         SET status = verdict.status, next_attempt_at = verdict.next_attempt_at, failures = verdict.failures,
@@ -56,19 +53,17 @@ _SETTLE = """
 _PUT_ASIDE = """
     WITH aside AS MATERIALIZED (
         SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS aside (
-            id uuid, token uuid, status text, next_attempt_at timestamptz, completed_at timestamptz, error text)
+            id uuid, token uuid, status text, completed_at timestamptz)
     ), held AS MATERIALIZED (
         SELECT delivery.id FROM webhooks_webhookdelivery AS delivery
         JOIN aside ON aside.id = delivery.id AND aside.token = delivery.claim_token
         WHERE delivery.status = 'SENDING'
         ORDER BY delivery.id
-        FOR UPDATE OF delivery
+        FOR NO KEY UPDATE OF delivery
     )
     UPDATE webhooks_webhookdelivery AS delivery
     SET attempt = attempt - 1, claim_token = NULL, claimed_by = NULL,
-        status = CASE WHEN aside.status = 'PENDING' AND delivery.attempt > 1 THEN 'FAILED' ELSE aside.status END,
-        next_attempt_at = aside.next_attempt_at, completed_at = aside.completed_at,
-        error = coalesce(aside.error, delivery.error)
+        status = aside.status, completed_at = aside.completed_at
     FROM held JOIN aside USING (id)
     WHERE delivery.id = held.id
 """
@@ -94,20 +89,9 @@ def settle(settlements: Sequence[Settlement]) -> set[uuid.UUID]:
         return {row[0] for row in cursor.fetchall()}
 
 
-def put_aside(
-    *,
-    hold: Iterable[Claimed] = (),
-    cancel: Iterable[Claimed] = (),
-    postpone: Iterable[tuple[Claimed, str]] = (),
-    now: datetime,
-) -> int:
-    """Undo claims of which nothing was sent, the postponed ones with a reason; says how many of them still held."""
-    later = (now + POSTPONED_FOR).isoformat()
-    rows = [
-        *(_aside(c, "HELD") for c in hold),
-        *(_aside(c, "CANCELLED", completed_at=now.isoformat()) for c in cancel),
-        *(_aside(c, "PENDING", next_attempt_at=later, error=storable(why)[:500]) for c, why in postpone),
-    ]
+def put_aside(*, hold: Iterable[Claimed] = (), cancel: Iterable[Claimed] = (), now: datetime) -> int:
+    """Undo claims of which nothing was sent: of deliveries to a disabled or a deleted webhook; says how many held."""
+    rows = [*(_aside(c, "HELD") for c in hold), *(_aside(c, "CANCELLED", completed_at=now.isoformat()) for c in cancel)]
     if not rows:
         return 0
     with connection.cursor() as cursor:

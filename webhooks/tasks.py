@@ -1,7 +1,5 @@
 """Celery's view of deliveries: the doorbell of the lane."""
 
-import time
-
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
@@ -13,9 +11,6 @@ from webhooks.planning import LANE
 from webhooks.policy import RetryPolicy
 from webhooks.sending.addresses import AddressPolicy
 from webhooks.sending.transport import open_transport
-
-TIME_BOX = 60.0
-"""Seconds after which a sender that always finds more lets others have its process."""
 
 
 @shared_task(name="webhooks.deliver")
@@ -30,7 +25,6 @@ def deliver(lane: str = LANE) -> None:
 
 
 def _send(lane: str, lease: ProcessLease) -> None:
-    ends = time.monotonic() + TIME_BOX
     transport = open_transport(
         settings.WEBHOOK_TRANSPORT, capacity=settings.WEBHOOK_MAX_IN_FLIGHT, policy=address_policy()
     )
@@ -41,7 +35,7 @@ def _send(lane: str, lease: ProcessLease) -> None:
             policy=RetryPolicy(settings.WEBHOOK_RETRY_SCHEDULE),
             timeout=settings.WEBHOOK_TIMEOUT_SECONDS,
             clock=timezone.now,
-            stopping=lambda: stopping.asked() or time.monotonic() > ends,
+            stopping=stopping.asked,
             more=lambda: doorbell.ring(lane),
         ).run()
     finally:

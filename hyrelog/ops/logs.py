@@ -12,7 +12,7 @@ import structlog
 
 _logger = structlog.stdlib.get_logger("hyrelog")
 
-QUIET = ("events.recorded", "lane.rung", "process.renewed")
+QUIET = ("events.recorded", "lane.rung")
 """Facts that are told too often to be a line each in a log that people read."""
 
 
@@ -75,7 +75,8 @@ def configure(options: Mapping[str, Any]) -> None:
 
 def log_notice(name: str, facts: Mapping[str, Any]) -> None:
     """The subscriber that turns notices into log lines."""
-    level = logging.DEBUG if name in QUIET else logging.INFO
+    delivered = name == "delivery.settled" and facts["outcome"] == "delivered"
+    level = logging.DEBUG if name in QUIET or delivered else logging.INFO
     _logger.log(level, name, **cast("dict[str, Any]", {key: _plain(value) for key, value in facts.items()}))
 
 

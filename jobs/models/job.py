@@ -3,8 +3,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Coalesce, Now
+from django.db.models.lookups import IsNull
 
 from audit.chain import timestamp
 from audit.ids import uuid7
@@ -40,9 +41,17 @@ class JobQuerySet(models.QuerySet["Job"]):
         return Job.objects.filter(pk__in=self.order_by("pk").select_for_update(of=("self",)).values("pk"))
 
     def retry(self, *, now: datetime) -> int:
-        """Give dead letters and cancelled jobs a fresh round of attempts; says how many there were."""
+        """Give dead letters and cancelled jobs a fresh round of attempts; says how many there were.
+
+        Of those that share a key only the newest begins again, and none where that key's job is active already.
+        """
+        ended = self.filter(status__in=[Status.FAILED, Status.CANCELLED])
+        keyed = ended.filter(key__isnull=False).order_by("company", "type", "key", "-id")
+        newest = keyed.distinct("company", "type", "key").values("pk")
+        company = Q(company=OuterRef("company")) | Q(company=None) & Q(IsNull(OuterRef("company"), True))
+        taken = Exists(Job.objects.active().filter(company, type=OuterRef("type"), key=OuterRef("key")))
         return (
-            self.filter(status__in=[Status.FAILED, Status.CANCELLED])
+            ended.filter(Q(key=None) | Q(pk__in=newest) & ~taken)
             .locked()
             .update(status=Status.PENDING, run_at=now, attempt=0, completed_at=None, cancel_requested_at=None)
         )
@@ -61,7 +70,9 @@ class Job(models.Model):
     Status = Status
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    company = models.ForeignKey(Company, on_delete=models.PROTECT, null=True, blank=True, related_name="jobs")
+    company = models.ForeignKey(
+        Company, on_delete=models.PROTECT, null=True, blank=True, related_name="jobs", db_index=False
+    )
     type = models.CharField(max_length=100)
     queue = models.CharField(max_length=50)
     payload = models.JSONField(default=dict)
@@ -106,8 +117,10 @@ class Job(models.Model):
             models.Index("queue", F("priority").desc(), "run_at", "id", name="job_due", condition=Q(status="PENDING")),
             # The rescue of orphans.
             models.Index(fields=["claimed_by"], name="job_claimed", condition=Q(status="PROCESSING")),
-            # The list of a company, newest first.
-            models.Index(fields=["company", "-created_at", "-id"], name="job_company_created"),
+            # Whether anything is due, however much is scheduled for later.
+            models.Index(fields=["queue", "run_at"], name="job_scheduled", condition=Q(status="PENDING")),
+            # The list of a company, newest first, and its export.
+            models.Index(fields=["company", "id"], name="job_company"),
         ]
 
     def __str__(self) -> str:

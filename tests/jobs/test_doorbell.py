@@ -9,7 +9,7 @@ import redis
 from django.conf import settings
 from django.db import transaction
 
-from jobs import doorbell, lanes
+from jobs import doorbell, lanes, worker
 from jobs.models import Tick
 from jobs.worker import poll_if_beat_is_silent
 from tests.conftest import NOON, Tenant, open_tenant
@@ -74,6 +74,13 @@ def test_the_poll_rings_also_where_an_earlier_ring_seems_lost(broker: redis.Redi
     assert rung(broker) == 1
 
 
+def test_a_lane_that_nobody_hung_does_not_silence_the_others(broker: redis.Redis) -> None:
+    doorbell.ring("no-such-lane")
+    assert doorbell.wait_published(10)
+    doorbell.ring(LANE)
+    assert rung(broker) == 1
+
+
 def test_the_poll_rings_no_lane_without_due_work(broker: redis.Redis, tenant: Tenant) -> None:
     Webhook.objects.register(company=tenant.company, url="https://example.com/")
     tenant.record()
@@ -95,13 +102,22 @@ def test_the_bell_rings_on_commit_and_not_for_what_was_rolled_back(committed: No
     assert rung(broker) == 1
 
 
-def test_without_beat_a_worker_polls_by_itself(broker: redis.Redis, tenant: Tenant) -> None:
+def test_without_beat_a_worker_polls_by_itself(
+    committed: None, broker: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_poll", None)
+    tenant = open_tenant("Acme")
     Webhook.objects.register(company=tenant.company, url="https://example.com/")
-    tenant.record()
+    with transaction.atomic():
+        tenant.record()
+    assert rung(broker) == 1
+    broker.flushall()
     assert WebhookDelivery.objects.due(now=NOON).exists()
     Tick.objects.claim(name="sweep", period=60)
     poll_if_beat_is_silent()
-    assert rung(broker) == 0
+    assert worker._poll is None
     Tick.objects.all().delete()
     poll_if_beat_is_silent()
+    assert worker._poll
+    worker._poll.join()
     assert rung(broker) == 1

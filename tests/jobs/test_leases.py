@@ -41,9 +41,19 @@ def test_a_lease_that_ran_out_is_never_revived(lease: ProcessLease) -> None:
 
 def test_giving_up_ends_the_lease_at_once(lease: ProcessLease) -> None:
     before = lease.process_id
-    lease.give_up()
+    lease.give_up(lease.process_id)
     assert not WorkerProcess.objects.exists()
     assert lease.process_id != before
+
+
+def test_giving_up_an_id_that_is_used_no_more_leaves_the_new_one_alone(lease: ProcessLease) -> None:
+    """A renewal that found its lease gone, while the main thread began a new one."""
+    old = lease.process_id
+    lease.give_up(old)
+    new = lease.process_id
+    lease.give_up(old)
+    assert lease.process_id == new
+    assert [row.pk for row in WorkerProcess.objects.alive()] == [new]
 
 
 def test_the_dead_are_buried_and_the_living_are_not(lease: ProcessLease) -> None:

@@ -13,7 +13,7 @@ from jobs.enqueueing import enqueue
 from jobs.leases import ProcessLease
 from jobs.models import Job
 from jobs.registry import UnknownJobType, exponential, handler
-from jobs.running import run_next
+from jobs.running import SURPRISE, run_next
 from tests.conftest import NOON, Clock, Tenant
 
 pytestmark = pytest.mark.django_db
@@ -81,8 +81,8 @@ def test_a_failure_is_retried_by_the_backoff_and_then_a_dead_letter(run: Run, cl
     assert run()
     job.refresh_from_db()
     assert (job.status, job.attempt) == (Status.FAILED, 3)
-    assert job.error == "RuntimeError: no luck \N{REPLACEMENT CHARACTER}"
-    assert "Traceback" in job.traceback
+    assert job.error == f"{SURPRISE} (RuntimeError)"
+    assert "RuntimeError: no luck \N{REPLACEMENT CHARACTER}" in job.traceback
     assert job.payload == {"do": "fail"}
 
 
@@ -93,7 +93,7 @@ def test_a_result_that_cannot_be_stored_is_a_failure_of_the_handler(run: Run, re
     run()
     job.refresh_from_db()
     assert job.status == Status.FAILED
-    assert "result: " in job.error
+    assert "result: " in job.traceback
 
 
 def test_unrecoverable_fails_at_once(run: Run) -> None:
@@ -152,6 +152,21 @@ def test_a_dead_letter_can_be_retried(run: Run, clock: Clock) -> None:
     job.refresh_from_db()
     assert (job.status, job.attempt, job.completed_at) == (Status.PENDING, 0, None)
     assert run()
+
+
+def test_of_jobs_with_one_key_only_the_newest_is_retried_and_none_while_it_is_active(tenant: Tenant) -> None:
+    declare()
+    jobs = [add(company=tenant.company, key="k"), add(key="k"), add(), add()]
+    for company, count in ((tenant.company, 2), (None, 1)):
+        for _ in range(count):
+            Job.objects.filter(company=company, key="k").update(status=Status.FAILED)
+            jobs.append(add(company=company, key="k"))
+    Job.objects.filter(key=None).update(status=Status.CANCELLED)
+    assert Job.objects.retry(now=NOON) == 2  # those without a key: the others' keys are active
+    Job.objects.update(status=Status.FAILED)
+    assert Job.objects.retry(now=NOON) == 4
+    newest = [Job.objects.filter(company=company, key="k").latest("id") for company in (tenant.company, None)]
+    assert {job.status for job in newest} == {Status.PENDING}
 
 
 def test_higher_priority_first_then_the_longest_due(run: Run) -> None:
@@ -233,7 +248,7 @@ def test_a_dead_worker_s_job_is_due_again_and_the_lost_attempt_counts(lease: Pro
     for attempt in (1, 2):
         assert claiming.rescue("jobs", now=NOON) == 0
         assert claim(lease).attempt == attempt
-        lease.give_up()
+        lease.give_up(lease.process_id)
         assert claiming.rescue("jobs", now=NOON) == 1
     job = Job.objects.get()
     assert (job.status, job.claim_token) == (Status.FAILED, None)
@@ -244,7 +259,7 @@ def test_a_stale_worker_changes_nothing(lease: ProcessLease) -> None:
     declare()
     add()
     stale = claim(lease)
-    lease.give_up()
+    lease.give_up(lease.process_id)
     claiming.rescue("jobs", now=NOON)
     fresh = claim(lease)
     assert not stale.complete({"stale": True})

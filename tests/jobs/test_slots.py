@@ -6,11 +6,6 @@ import pytest
 from jobs import slots
 
 
-@pytest.fixture(autouse=True)
-def three_processes() -> None:
-    slots.divide(3)
-
-
 class Holder:
     """A child process that holds a slot until it is killed."""
 
@@ -30,16 +25,30 @@ class Holder:
         os.waitpid(self.pid, 0)
 
 
-def test_one_of_three_may_send_and_two_may_last() -> None:
-    holders = [Holder("sending"), Holder("sending"), Holder("long"), Holder("long")]
+@pytest.mark.parametrize(
+    ("processes", "asked", "given"),
+    [
+        # neither kind keeps the other, or the ticks, from having a process
+        (4, ["working", "working", "working", "sending", "sending"], [True, True, False, True, False]),
+        (4, ["sending", "sending", "sending", "working", "working"], [True, True, False, True, False]),
+        (3, ["working", "working", "sending", "sending"], [True, False, True, False]),
+        (2, ["working", "working", "sending", "sending"], [True, False, True, False]),
+        (1, ["working", "sending"], [True, False]),
+        (10, ["working"] * 9 + ["sending"] * 2, [True] * 8 + [False, True, False]),
+    ],
+)
+def test_who_gets_a_slot(processes: int, asked: list[str], given: list[bool]) -> None:
+    slots.divide(processes)
+    holders = [Holder(kind) for kind in asked]
     try:
-        assert [holder.got_it for holder in holders] == [True, False, True, False]
+        assert [holder.got_it for holder in holders] == given
     finally:
         for holder in holders:
             holder.kill()
 
 
 def test_a_killed_holder_s_slot_is_free_again() -> None:
+    slots.divide(3)
     first = Holder("sending")
     assert first.got_it
     first.kill()
@@ -47,9 +56,10 @@ def test_a_killed_holder_s_slot_is_free_again() -> None:
         assert mine
 
 
-def test_a_single_process_may_do_either() -> None:
+def test_a_slot_is_given_back() -> None:
     slots.divide(1)
-    with slots.sending() as sending:
-        assert sending
-    with slots.long() as long:
-        assert long
+    for _ in range(2):
+        with slots.working() as working:
+            assert working
+        with slots.sending() as sending:
+            assert sending

@@ -1,21 +1,24 @@
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db import OperationalError, transaction
 from django.utils import timezone
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from audit.models import AuditEvent
 from jobs.leases import ProcessLease
 from jobs.models import WorkerProcess
-from tests.conftest import NOON, Clock, Tenant, draft
+from tests.conftest import NOON, Clock, Tenant, draft, open_tenant
 from tests.receiver import Receiver
-from webhooks import claiming, departing, settling
+from webhooks import claiming, delivering, departing, settling
 from webhooks.delivering import Sender
 from webhooks.models import Webhook, WebhookAttempt, WebhookDelivery
-from webhooks.policy import LOST_LIMIT, Verdict
+from webhooks.policy import LOST_LIMIT, RetryPolicy, Verdict
 from webhooks.sending.outcome import Kind, Outcome
+from webhooks.sending.transport import Transport
 
 MakeSender = Callable[..., Sender]
 pytestmark = pytest.mark.django_db
@@ -145,15 +148,17 @@ def test_a_claim_that_meets_a_deleted_endpoint_cancels_the_row(
     assert receiver.requests == []
 
 
-def test_a_secret_that_no_key_decrypts_postpones_the_delivery_and_says_why(
-    tenant: Tenant, webhook: Webhook, sender: MakeSender, clock: Clock
+def test_a_secret_that_no_key_decrypts_is_a_failed_attempt_that_says_why(
+    tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender, clock: Clock
 ) -> None:
     Webhook.objects.update(encrypted_secret="garbage")
     tenant.record()
     sender().run()
-    assert (only().status, only().attempt) == ("PENDING", 0)
-    assert only().next_attempt_at == NOON + timedelta(hours=1)
-    assert "HYRELOG_ENCRYPTION_KEYS" in only().error
+    assert (only().status, only().attempt, only().failures) == ("FAILED", 1, 1)
+    assert only().next_attempt_at
+    assert "restore the key" in only().error
+    assert WebhookAttempt.objects.get().kind == "blocked"
+    assert receiver.requests == []
 
 
 def test_one_that_cannot_be_rendered_stands_in_nobody_s_way(
@@ -162,11 +167,105 @@ def test_one_that_cannot_be_rendered_stands_in_nobody_s_way(
     tenant.record(draft(), draft(), draft())
     poisoned = WebhookDelivery.objects.order_by("id")[1]
     WebhookDelivery.objects.filter(pk=poisoned.pk).update(envelope_version=99)
-    assert sender().run() == 2
+    for _ in range(5):
+        sender().run()
+        clock.advance(hours=7)
     poisoned.refresh_from_db()
-    assert (poisoned.status, poisoned.attempt) == ("PENDING", 0)
-    assert "envelope version 99" in poisoned.error
-    assert sorted(WebhookDelivery.objects.values_list("status", flat=True)) == ["PENDING", "SUCCESS", "SUCCESS"]
+    assert (poisoned.status, poisoned.attempt, poisoned.next_attempt_at) == ("FAILED", 5, None)
+    assert "could not make this request" in poisoned.error
+    assert sorted(WebhookDelivery.objects.values_list("status", flat=True)) == ["FAILED", "SUCCESS", "SUCCESS"]
+
+
+def test_what_cannot_be_sent_is_told_from_what_was_taken_away(
+    tenant: Tenant, webhook: Webhook, lease: ProcessLease
+) -> None:
+    """A stale worker between its claim and its record of sending: it writes nothing, and sends nothing."""
+    tenant.record(draft(), draft())
+    stale = claiming.claim(process=lease.process_id, limit=10, now=NOON)
+    lease.give_up(lease.process_id)
+    claiming.rescue(now=NOON)
+    (fresh,) = claiming.claim(process=lease.process_id, limit=1, now=NOON)
+    assert departing.depart(stale, now=NOON, timeout=5) == []
+    assert not WebhookAttempt.objects.exists()
+    assert len(departing.depart([fresh], now=NOON, timeout=5)) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [({"disabled_at": None}, "PENDING"), ({"deleted_at": NOON}, "CANCELLED"), ({}, "HELD")],
+    ids=["enabled", "deleted", "still disabled"],
+)
+def test_what_is_held_for_nobody_is_let_go(
+    tenant: Tenant, webhook: Webhook, change: dict[str, object], status: str
+) -> None:
+    """An event that was planned while its webhook was just being enabled, or deleted."""
+    Webhook.objects.update(disabled_at=NOON)
+    tenant.record()
+    assert only().status == "HELD"
+    Webhook.objects.update(**change)
+    claiming.rescue(now=NOON)
+    assert only().status == status
+
+
+def test_ten_workers_that_die_before_sending_are_the_end_too(
+    tenant: Tenant, webhook: Webhook, lease: ProcessLease
+) -> None:
+    tenant.record()
+    for _ in range(LOST_LIMIT):
+        claim_one(lease)
+        lease.give_up(lease.process_id)
+        claiming.rescue(now=NOON)
+    assert (only().status, only().next_attempt_at, only().attempt) == ("FAILED", None, 0)
+    assert "died 10 times" in only().error
+
+
+def test_what_came_back_while_postgres_was_away_is_settled_once_it_is_there(
+    committed: None, receiver: Receiver, transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = open_tenant("Acme")
+    Webhook.objects.register(company=tenant.company, url=receiver.url)
+    with transaction.atomic():
+        tenant.record(draft(), draft())
+    process = WorkerProcess.objects.register(queues=[]).id
+    settle, away = settling.settle, [2]
+
+    def settle_after_a_while(settlements: list[settling.Settlement]) -> set[object]:
+        if away[0]:
+            away[0] -= 1
+            raise OperationalError("server closed the connection unexpectedly")
+        return settle(settlements)  # type: ignore[return-value]
+
+    monkeypatch.setattr(delivering, "settle", settle_after_a_while)
+    sender = Sender(
+        process=lambda: process,
+        transport=transport,
+        policy=RetryPolicy((60,)),
+        timeout=5,
+        clock=lambda: NOON,
+        stopping=lambda: False,
+    )
+    assert sender.run() == 2
+    assert {d.status for d in WebhookDelivery.objects.all()} == {"SUCCESS"}
+    assert len(receiver.requests) == 2
+
+
+def test_what_is_on_the_wire_is_brought_home_before_a_failed_claim_is_raised(
+    tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant.record(*[draft() for _ in range(30)])
+    claim, claims = claiming.claim, []
+
+    def claim_once(**arguments: Any) -> list[claiming.Claimed]:
+        claims.append(1)
+        if len(claims) > 1:
+            raise OperationalError("gone")
+        return claim(**arguments)
+
+    monkeypatch.setattr(delivering, "claim", claim_once)
+    with pytest.raises(OperationalError, match="gone"):
+        sender().run()
+    assert WebhookDelivery.objects.filter(status="SUCCESS").count() == 20
+    assert not WebhookDelivery.objects.filter(status="SENDING").exists()
 
 
 def test_a_sender_that_is_asked_to_stop_claims_nothing(
@@ -201,7 +300,7 @@ def test_the_attempt_is_on_record_before_the_request_leaves(
     tenant.record()
     (departure,) = departing.depart([claim_one(lease)], now=NOON, timeout=5)
     attempt = WebhookAttempt.objects.get()
-    assert (attempt.id, attempt.number, attempt.result) == (departure.request.id, 1, "sending")
+    assert (attempt.id, attempt.number, attempt.result) == (departure.attempt, 1, "sending")
     assert attempt.finished_at is None
 
 
@@ -240,10 +339,10 @@ def test_what_was_claimed_but_not_sent_is_not_called_lost(
 ) -> None:
     tenant.record()
     claim_one(lease)
-    lease.give_up()
+    lease.give_up(lease.process_id)
     assert claiming.rescue(now=NOON) == 1
     delivery = only()
-    assert (delivery.status, delivery.attempt, delivery.lost_in_a_row) == ("PENDING", 0, 0)
+    assert (delivery.status, delivery.attempt) == ("PENDING", 0)
     assert delivery.next_attempt_at == NOON
     assert not WebhookAttempt.objects.exists()
 
@@ -253,7 +352,7 @@ def test_what_was_on_the_wire_is_lost_and_due_again_outside_the_schedule(
 ) -> None:
     tenant.record()
     departing.depart([claim_one(lease)], now=NOON, timeout=5)
-    lease.give_up()
+    lease.give_up(lease.process_id)
     assert claiming.rescue(now=NOON) == 1
     delivery, attempt = only(), WebhookAttempt.objects.get()
     assert (delivery.status, delivery.attempt, delivery.failures) == ("FAILED", 1, 0)
@@ -267,7 +366,7 @@ def test_ten_lost_attempts_in_a_row_are_the_end(tenant: Tenant, webhook: Webhook
     for number in range(1, LOST_LIMIT + 1):
         assert only().next_attempt_at == NOON
         departing.depart([claim_one(lease)], now=NOON, timeout=5)
-        lease.give_up()
+        lease.give_up(lease.process_id)
         claiming.rescue(now=NOON)
         assert only().lost_in_a_row == number
     assert (only().status, only().next_attempt_at, only().completed_at) == ("FAILED", None, NOON)
@@ -278,7 +377,7 @@ def test_a_late_answer_of_a_stale_worker_changes_nothing(tenant: Tenant, webhook
     stale = claim_one(lease)
     departing.depart([stale], now=NOON, timeout=5)
     lost = WebhookAttempt.objects.get()
-    lease.give_up()
+    lease.give_up(lease.process_id)
     claiming.rescue(now=NOON)
     fresh = claim_one(lease)
     assert settling.settle([settlement(stale, lost)]) == set()

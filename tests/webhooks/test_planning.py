@@ -1,9 +1,12 @@
+from typing import Any
+
 import pytest
 from django.db import IntegrityError, transaction
 
 from tests.conftest import NOON, Tenant, draft
 from webhooks.matching import matches
 from webhooks.models import Webhook, WebhookDelivery
+from webhooks.models.webhook import MOST, TooManyWebhooks
 
 URL = "https://example.com/hook"
 
@@ -30,6 +33,11 @@ def register(tenant: Tenant, **fields: object) -> Webhook:
         (["["], "[", True),
         (["USER.*"], "user.login", False),
         (["**"], "x\ny", True),
+        (["a*a"], "a", False),
+        (["ab*ba"], "aba", False),
+        (["*a*b*"], "xaxbx", True),
+        (["*b*a"], "xaxbx", False),
+        (["*" + "a*" * 99 + "b"], "a" * 200, False),  # hopeless for a pattern matcher that tries and tries again
         ([], "x", False),
     ],
 )
@@ -45,6 +53,24 @@ def test_every_webhook_that_wants_an_event_gets_one_delivery(tenant: Tenant) -> 
     assert planned(everything) == ["user.login", "user.logout", "invoice.paid"]
     assert planned(logins) == ["user.login"]
     assert planned(money) == ["invoice.paid"]
+
+
+def test_a_thousand_events_for_three_webhooks_are_a_handful_of_statements(
+    tenant: Tenant, django_assert_max_num_queries: Any
+) -> None:
+    for _ in range(3):
+        register(tenant)
+    with django_assert_max_num_queries(12):
+        tenant.record(*[draft() for _ in range(1000)])
+    assert WebhookDelivery.objects.count() == 3000
+
+
+def test_a_company_has_a_hundred_webhooks_at_the_most(tenant: Tenant, other_tenant: Tenant) -> None:
+    for _ in range(MOST):
+        register(tenant)
+    with pytest.raises(TooManyWebhooks, match="100 webhooks"):
+        register(tenant)
+    register(other_tenant)
 
 
 def test_a_workspace_s_webhook_hears_only_that_workspace(tenant: Tenant) -> None:

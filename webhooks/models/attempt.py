@@ -21,8 +21,8 @@ class WebhookAttempt(models.Model):
     Result = Result
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    company = models.ForeignKey(Company, on_delete=models.PROTECT, related_name="+")
-    delivery = models.ForeignKey(WebhookDelivery, on_delete=models.PROTECT, related_name="attempts")
+    company = models.ForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)
+    delivery = models.ForeignKey(WebhookDelivery, on_delete=models.PROTECT, related_name="attempts", db_index=False)
     number = models.PositiveIntegerField()
     result = models.CharField(max_length=9, choices=Result.choices, default=Result.SENDING)
     url = models.CharField(max_length=2048)
@@ -41,6 +41,7 @@ class WebhookAttempt(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["delivery", "number"], name="attempt_number_once_per_delivery")]
+        indexes = [models.Index(fields=["company", "id"], name="attempt_company")]  # the export of a company
 
     def __str__(self) -> str:
         return f"{self.delivery_id} #{self.number}"

@@ -2,7 +2,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, Q, Value, When
 from django.db.models.functions import Now
 
 from audit.chain import timestamp
@@ -19,7 +19,7 @@ class Status(models.TextChoices):
     SENDING = "SENDING", "sending"  # claimed. Rescuer: `rescue`, once the process's lease has run out
     SUCCESS = "SUCCESS", "success"  # end: retention
     FAILED = "FAILED", "failed"  # retried when due (rescuer: the sweep); without a due time, given up
-    HELD = "HELD", "held"  # the endpoint is disabled. End: recovered, or retention
+    HELD = "HELD", "held"  # the endpoint is disabled. Rescuer: `rescue`, once it is not. End: recovered, or retention
     CANCELLED = "CANCELLED", "cancelled"  # end: retention
 
 
@@ -54,7 +54,8 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
 
     def recover(self, *, now: datetime) -> int:
         """Let go of those that are held; says how many there were."""
-        return self.filter(status=Status.HELD).locked().update(status=Status.PENDING, next_attempt_at=now)
+        status = Case(When(attempt=0, then=Value(Status.PENDING)), default=Value(Status.FAILED))
+        return self.filter(status=Status.HELD).locked().update(status=status, next_attempt_at=now)
 
     def cancel(self) -> int:
         """End those that wait; says how many there were. One on the wire goes on."""
@@ -67,9 +68,10 @@ class WebhookDelivery(models.Model):
     Status = Status
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    company = models.ForeignKey(Company, on_delete=models.PROTECT, related_name="deliveries")
-    webhook = models.ForeignKey(Webhook, on_delete=models.PROTECT, related_name="deliveries")
-    event = models.ForeignKey(AuditEvent, on_delete=models.PROTECT, related_name="deliveries")
+    # Each foreign key is the beginning of an index below; one of its own would only slow down inserts.
+    company = models.ForeignKey(Company, on_delete=models.PROTECT, related_name="deliveries", db_index=False)
+    webhook = models.ForeignKey(Webhook, on_delete=models.PROTECT, related_name="deliveries", db_index=False)
+    event = models.ForeignKey(AuditEvent, on_delete=models.PROTECT, related_name="deliveries", db_index=False)
     envelope_version = models.PositiveSmallIntegerField(default=ENVELOPE_VERSION)
     status = models.CharField(max_length=9, choices=Status.choices, default=Status.PENDING)
     next_attempt_at = models.DateTimeField(null=True)
@@ -107,6 +109,14 @@ class WebhookDelivery(models.Model):
             ),
             # The rescue of orphans.
             models.Index(fields=["claimed_by"], name="delivery_claimed", condition=Q(status="SENDING")),
+            # Enabling and deleting a webhook, and the rescue of what is held for nobody.
+            models.Index(
+                fields=["webhook"],
+                name="delivery_waiting",
+                condition=Q(next_attempt_at__isnull=False) | Q(status="HELD"),
+            ),
+            # The export of a company.
+            models.Index(fields=["company", "id"], name="delivery_company"),
             # A webhook's list, newest first.
             models.Index(fields=["webhook", "-id"], name="delivery_webhook"),
         ]

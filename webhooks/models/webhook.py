@@ -15,6 +15,16 @@ from webhooks.encryption import decrypt, encrypt
 from webhooks.matching import matches
 from webhooks.sending.signing import generate_secret
 
+MOST = 100
+"""Webhooks of one company: each event is written once for each of them, in the event's transaction."""
+
+
+class TooManyWebhooks(Exception):
+    """A company has as many webhooks as it may have."""
+
+    def __init__(self) -> None:
+        super().__init__(f"This company has {MOST} webhooks, which is the most; delete one first.")
+
 
 class WebhookQuerySet(models.QuerySet["Webhook"]):
     def present(self) -> "WebhookQuerySet":
@@ -37,7 +47,12 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
         categories: Sequence[str] = ("*",),
         description: str = "",
     ) -> tuple["Webhook", str]:
-        """A new webhook and its secret, which cannot be shown again. The URL must have passed `check_url`."""
+        """A new webhook and its secret, which cannot be shown again. The URL must have passed `check_url`.
+
+        Raises TooManyWebhooks.
+        """
+        if self.of(company).count() >= MOST:
+            raise TooManyWebhooks
         secret = generate_secret(secrets.token_bytes)
         webhook = self.create(
             company=company,

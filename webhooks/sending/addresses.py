@@ -43,8 +43,10 @@ class AddressPolicy:
         """
         for text in addresses:
             if reason := self._why_closed(text):
-                where = host if host == text else f"{host} resolves to {text}, which"
-                raise BlockedAddress(f"url: {where} is not a public address: {reason}")
+                if host == text:
+                    raise BlockedAddress(f"url: {host} is not a public address: {reason}")
+                # The address itself is not told: a name of our own network would tell what it stands for there.
+                raise BlockedAddress(f"url: {host} resolves to an address that is not public")
         if not addresses:
             raise BlockedAddress(f"url: {host} resolves to no address")
 
