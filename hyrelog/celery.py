@@ -6,6 +6,7 @@ them costs nothing but time.
 
 import logging
 import os
+import warnings
 from typing import Any
 
 from celery import Celery, signals
@@ -21,6 +22,9 @@ from jobs.apps import QUEUES as JOB_QUEUES
 QUEUES = ("webhooks", *JOB_QUEUES, "housekeeping")
 SLOTS_FOR_JOBS = 2
 """Processes beside those that send (one for each core): one for a job, one kept for ticks."""
+
+# Celery announces a change of the setting below whenever Redis is lost, although it is set here.
+warnings.filterwarnings("ignore", message=".*worker_cancel_long_running_tasks_on_connection_loss.*")
 
 app = Celery("hyrelog")
 app.conf.update(

@@ -10,7 +10,7 @@ from jobs.models import Job, Tick, WorkerProcess
 
 @admin.register(Job)
 class JobAdmin(ReadOnlyAdmin):
-    list_display = ["created_at", "type", "company", "status", "percent", "step", "attempts", "run_at", "error"]
+    list_display = ["created_at", "type", "status", "percent", "step", "attempts", "error", "run_at", "company"]
     list_filter = ["status", "type", "queue"]
     list_select_related = ["company"]
     search_fields = ["id__exact", "key__exact"]

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from audit.admin_site import ReadOnlyAdmin
+from audit.canonical import UncanonicalValue, check
 from jobs import doorbell
 from webhooks.models import Webhook, WebhookAttempt, WebhookDelivery
 from webhooks.planning import LANE
@@ -19,6 +20,14 @@ def validate_patterns(patterns: object) -> None:
     """Raises ValidationError unless `patterns` is a list of non-empty texts."""
     if not isinstance(patterns, list) or not patterns or not all(isinstance(p, str) and p for p in patterns):
         raise ValidationError('Write a list of patterns, such as ["user.*"] or ["*"] for all.')
+    try:
+        check(patterns, "patterns")
+    except UncanonicalValue as error:
+        raise ValidationError(str(error)) from None
+
+
+TOLD = ["id", "state", "disabled_at", "disabled_reason", "deleted_at", "created_at"]
+"""What the page of a webhook shows and nobody types."""
 
 
 class WebhookForm(forms.ModelForm[Webhook]):
@@ -39,9 +48,9 @@ class WebhookForm(forms.ModelForm[Webhook]):
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
-        company = cleaned.get("company") or self.instance.company
+        company = cleaned.get("company") or (self.instance.company if self.instance.company_id else None)
         workspace = cleaned.get("workspace")
-        if workspace and workspace.company_id != company.pk:
+        if company and workspace and workspace.company_id != company.pk:
             raise ValidationError({"workspace": "The workspace belongs to another company."})
         return cleaned
 
@@ -49,19 +58,25 @@ class WebhookForm(forms.ModelForm[Webhook]):
 @admin.register(Webhook)
 class WebhookAdmin(admin.ModelAdmin[Webhook]):
     form = WebhookForm
-    list_display = ["url", "company", "workspace", "on", "disabled_reason", "created_at"]
+    list_display = ["url", "company", "workspace", "state", "disabled_reason", "created_at"]
     list_filter = [("disabled_at", admin.EmptyFieldListFilter), ("deleted_at", admin.EmptyFieldListFilter)]
     list_select_related = ["company", "workspace"]
     search_fields = ["url", "company__name", "id"]
     autocomplete_fields = ["company", "workspace"]
     actions = ["enable", "disable"]
 
-    @admin.display(boolean=True, description="enabled")
-    def on(self, webhook: Webhook) -> bool:
-        return webhook.enabled
+    @admin.display
+    def state(self, webhook: Webhook) -> str:
+        return "deleted" if webhook.deleted_at else "enabled" if webhook.enabled else "disabled"
+
+    def get_fields(self, request: HttpRequest, obj: Webhook | None = None) -> Any:  # noqa: ARG002
+        return [*WebhookForm.Meta.fields, *TOLD] if obj else WebhookForm.Meta.fields
 
     def get_readonly_fields(self, request: HttpRequest, obj: Webhook | None = None) -> list[str]:  # noqa: ARG002
-        return ["company", "workspace"] if obj else []
+        return ["company", "workspace", *TOLD] if obj else []
+
+    def has_change_permission(self, request: HttpRequest, obj: Webhook | None = None) -> bool:
+        return super().has_change_permission(request, obj) and (obj is None or obj.deleted_at is None)
 
     def has_delete_permission(self, request: HttpRequest, obj: Webhook | None = None) -> bool:  # noqa: ARG002
         return False  # its deliveries are a log; the API ends a webhook and keeps them
@@ -132,7 +147,7 @@ class DueFilter(admin.SimpleListFilter):
 
 @admin.register(WebhookDelivery)
 class WebhookDeliveryAdmin(ReadOnlyAdmin):
-    list_display = ["created_at", "company", "webhook", "status", "attempt", "next_attempt_at", "error"]
+    list_display = ["created_at", "webhook", "status", "attempt", "error", "next_attempt_at", "company"]
     list_filter = ["status", DueFilter, "company"]
     list_select_related = ["company", "webhook"]
     search_fields = ["id__exact", "event__id__exact", "webhook__url__startswith"]
@@ -148,7 +163,9 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
     def redeliver(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
         count = WebhookDelivery.objects.filter(pk__in=deliveries.values("pk")).redeliver(now=timezone.now())
         doorbell.ring_on_commit(LANE)
-        self.message_user(request, f"{count} deliveries are due again; those already waiting or on the wire were left.")
+        self.message_user(
+            request, f"{count} deliveries are due again; those that wait, are on the wire or are held were left."
+        )
 
     @admin.action(description="Cancel: attempt no more", permissions=["act"])
     def cancel(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
@@ -158,7 +175,7 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
 
 @admin.register(WebhookAttempt)
 class WebhookAttemptAdmin(ReadOnlyAdmin):
-    list_display = ["started_at", "company", "url", "number", "result", "http_status", "kind", "error"]
+    list_display = ["started_at", "url", "number", "result", "http_status", "kind", "error", "company"]
     list_filter = ["result", "kind", "company"]
     list_select_related = ["company"]
     search_fields = ["id__exact", "delivery__id__exact"]

@@ -4,6 +4,7 @@ import logging
 import random
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,7 +16,7 @@ from webhooks.claiming import Claimed, claim
 from webhooks.departing import Departure, depart
 from webhooks.models import Webhook
 from webhooks.policy import RetryPolicy
-from webhooks.sending.outcome import Outcome
+from webhooks.sending.outcome import Kind, Outcome
 from webhooks.sending.transport import Transport
 from webhooks.settling import Settlement, settle
 
@@ -118,12 +119,12 @@ class Sender:
             self._settle_later()
             return
         self._give_up_at = None
-        for settlement in self._ended:
-            if settlement.claimed.id in won:
+        ended, self._ended = self._ended, []
+        kinds = Counter(str(settlement.outcome.kind) for settlement in ended)
+        notice("deliveries.settled", **kinds, stale=len(ended) - len(won))
+        for settlement in ended:
+            if settlement.claimed.id in won and settlement.outcome.kind != Kind.DELIVERED:
                 self._tell(settlement)
-        if stale := len(self._ended) - len(won):
-            notice("deliveries.stale", count=stale)
-        self._ended = []
 
     def _settle_later(self) -> None:
         """Postgres is away: what came back is worth waiting for, as long as the lease may last."""
@@ -138,7 +139,7 @@ class Sender:
     def _tell(self, settlement: Settlement) -> None:
         claimed, outcome, verdict = settlement.claimed, settlement.outcome, settlement.verdict
         notice(
-            "delivery.settled",
+            "delivery.failed",
             delivery=claimed.id,
             webhook=claimed.webhook_id,
             company=claimed.company_id,

@@ -11,6 +11,8 @@ from audit.models import ApiKey, Company, Workspace
 from webhooks.models import Webhook
 
 ADMIN = "admin"
+NOWHERE = "http://127.0.0.1:1/"
+NO_RECEIVER = "the demo receiver was not started"
 NONE = UUID(int=0)
 """The id of no row."""
 
@@ -26,7 +28,7 @@ def ensure_admin(*, password: str) -> None:
 
 
 @transaction.atomic
-def ensure_tenant(*, known: Mapping[str, str], receiver_url: str) -> dict[str, str]:
+def ensure_tenant(*, known: Mapping[str, str], receiver_url: str | None) -> dict[str, str]:
     """The tenant of an earlier start, by its DEMO_* values, or what is missing of it anew; returns the values."""
     company = Company.objects.filter(pk=known.get("DEMO_COMPANY_ID", NONE)).first()
     company = company or Company.objects.open(name="Acme", contact_email="ops@acme.example")
@@ -34,10 +36,13 @@ def ensure_tenant(*, known: Mapping[str, str], receiver_url: str) -> dict[str, s
     workspace = workspace or company.add_workspace(name="production")
     webhook = Webhook.objects.of(company).filter(pk=known.get("DEMO_WEBHOOK_ID", NONE)).first()
     if webhook is None:
-        webhook, _ = Webhook.objects.register(company=company, url=receiver_url, description="The demo receiver")
-    elif webhook.url != receiver_url:  # its port was taken
-        webhook.url = receiver_url
-        webhook.save(update_fields=["url"])
+        webhook, _ = Webhook.objects.register(company=company, url=receiver_url or NOWHERE, description="Demo receiver")
+    if receiver_url is None:  # whoever has the port now is a stranger, to whom no event must go
+        webhook.disable(reason=NO_RECEIVER, now=timezone.now())
+    else:
+        Webhook.objects.filter(pk=webhook.pk).update(url=receiver_url)  # its port may have been taken
+        if webhook.disabled_reason == NO_RECEIVER:
+            webhook.enable(now=timezone.now())
     return {
         "DEMO_COMPANY_ID": str(company.pk),
         "DEMO_WORKSPACE_ID": str(workspace.pk),

@@ -61,7 +61,7 @@ def _run(commands: dict[str, str], home: Path, console: Console, cleanup: ExitSt
     run_file.unlink(missing_ok=True)
     env_file.complete(home / "env")
     servers = _start_servers(home, console, cleanup)
-    environment = _environment(home, console)
+    environment = _environment(home, console, commands)
     _prepare(environment, demo=demo)
 
     values = parse_env_file(home / "env") | environment
@@ -90,12 +90,14 @@ def _start_servers(home: Path, console: Console, cleanup: ExitStack) -> list[Ser
     return servers
 
 
-def _environment(home: Path, console: Console) -> dict[str, str]:
+def _environment(home: Path, console: Console, commands: Mapping[str, str]) -> dict[str, str]:
     """What the processes get: ours, the ports, and a PATH on which they find their programs without a venv."""
     reader = Environment(file=home / "env")
     ports: dict[str, str] = {}
     for variable, usual in PORTS.items():
         wanted = reader.integer(variable, usual, least=1, most=65535)
+        if variable == "RECEIVER_PORT" and "receiver" not in commands:
+            continue
         port = first_free(wanted, spoken_for=[int(other) for other in ports.values()])
         if port != wanted:
             console.say(f"{variable}={wanted} is taken: using {port}.")
@@ -103,7 +105,8 @@ def _environment(home: Path, console: Console) -> dict[str, str]:
     if reader.problems:
         raise CannotStart("\n".join(f"{problem.message} {problem.hint}" for problem in reader.problems))
     bin_folders = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-    environment = os.environ | ports | {"HYRELOG_HOME": str(home), "PATH": os.pathsep.join(bin_folders)}
+    environment = {name: value for name, value in os.environ.items() if name != "RECEIVER_PORT"}
+    environment |= ports | {"HYRELOG_HOME": str(home), "PATH": os.pathsep.join(bin_folders)}
     environment["PYTHONUNBUFFERED"] = "1"  # lines appear when they are written
     if console.coloured:
         environment["FORCE_COLOR"] = "1"  # what the processes write to is a pipe, but it ends at a terminal

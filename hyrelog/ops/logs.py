@@ -68,6 +68,10 @@ def configure(options: Mapping[str, Any]) -> None:
                 "celery.worker.strategy": {"level": "WARNING"},
                 "celery.app.trace": {"level": "WARNING"},
                 "celery.beat": {"level": "WARNING"},
+                "flower.inspector": {"level": "ERROR"},  # it warns until the first worker has answered
+                # uvicorn has made its own by now; its lines are to look like all others.
+                "uvicorn": {"handlers": [], "propagate": True},
+                "uvicorn.error": {"handlers": [], "propagate": True},
             },
         }
     )
@@ -75,8 +79,7 @@ def configure(options: Mapping[str, Any]) -> None:
 
 def log_notice(name: str, facts: Mapping[str, Any]) -> None:
     """The subscriber that turns notices into log lines."""
-    delivered = name == "delivery.settled" and facts["outcome"] == "delivered"
-    level = logging.DEBUG if name in QUIET or delivered else logging.INFO
+    level = logging.DEBUG if name in QUIET else logging.INFO
     _logger.log(level, name, **cast("dict[str, Any]", {key: _plain(value) for key, value in facts.items()}))
 
 

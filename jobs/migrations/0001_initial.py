@@ -9,65 +9,129 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('audit', '0002_append_only'),
+        ("audit", "0002_append_only"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Tick',
+            name="Tick",
             fields=[
-                ('name', models.CharField(max_length=100, primary_key=True, serialize=False)),
-                ('slot', models.BigIntegerField()),
-                ('claimed_at', models.DateTimeField()),
+                ("name", models.CharField(max_length=100, primary_key=True, serialize=False)),
+                ("slot", models.BigIntegerField()),
+                ("claimed_at", models.DateTimeField()),
             ],
         ),
         migrations.CreateModel(
-            name='WorkerProcess',
+            name="WorkerProcess",
             fields=[
-                ('id', models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('host', models.CharField(max_length=200)),
-                ('pid', models.IntegerField()),
-                ('queues', models.JSONField(default=list)),
-                ('started_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('lease_expires_at', models.DateTimeField()),
+                ("id", models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("host", models.CharField(max_length=200)),
+                ("pid", models.IntegerField()),
+                ("queues", models.JSONField(default=list)),
+                ("started_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("lease_expires_at", models.DateTimeField()),
             ],
             options={
-                'verbose_name_plural': 'worker processes',
+                "verbose_name_plural": "worker processes",
             },
         ),
         migrations.CreateModel(
-            name='Job',
+            name="Job",
             fields=[
-                ('id', models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('type', models.CharField(max_length=100)),
-                ('queue', models.CharField(max_length=50)),
-                ('payload', models.JSONField(default=dict)),
-                ('key', models.CharField(blank=True, max_length=255, null=True)),
-                ('priority', models.SmallIntegerField(default=0)),
-                ('status', models.CharField(choices=[('PENDING', 'pending'), ('PROCESSING', 'processing'), ('COMPLETED', 'completed'), ('FAILED', 'failed'), ('CANCELLED', 'cancelled')], default='PENDING', max_length=10)),
-                ('run_at', models.DateTimeField()),
-                ('attempt', models.PositiveIntegerField(default=0)),
-                ('max_attempts', models.PositiveIntegerField()),
-                ('progress', models.FloatField(default=0)),
-                ('step', models.CharField(blank=True, max_length=200)),
-                ('error', models.TextField(blank=True)),
-                ('traceback', models.TextField(blank=True)),
-                ('result', models.JSONField(null=True)),
-                ('claim_token', models.UUIDField(null=True)),
-                ('claimed_by', models.UUIDField(null=True)),
-                ('cancel_requested_at', models.DateTimeField(null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('started_at', models.DateTimeField(null=True)),
-                ('completed_at', models.DateTimeField(null=True)),
-                ('company', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='jobs', to='audit.company')),
+                ("id", models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("type", models.CharField(max_length=100)),
+                ("queue", models.CharField(max_length=50)),
+                ("payload", models.JSONField(default=dict)),
+                ("key", models.CharField(blank=True, max_length=255, null=True)),
+                ("priority", models.SmallIntegerField(default=0)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("PENDING", "pending"),
+                            ("PROCESSING", "processing"),
+                            ("COMPLETED", "completed"),
+                            ("FAILED", "failed"),
+                            ("CANCELLED", "cancelled"),
+                        ],
+                        default="PENDING",
+                        max_length=10,
+                    ),
+                ),
+                ("run_at", models.DateTimeField()),
+                ("attempt", models.PositiveIntegerField(default=0)),
+                ("max_attempts", models.PositiveIntegerField()),
+                ("progress", models.FloatField(default=0)),
+                ("step", models.CharField(blank=True, max_length=200)),
+                ("error", models.TextField(blank=True)),
+                ("traceback", models.TextField(blank=True)),
+                ("result", models.JSONField(null=True)),
+                ("claim_token", models.UUIDField(null=True)),
+                ("claimed_by", models.UUIDField(null=True)),
+                ("cancel_requested_at", models.DateTimeField(null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("started_at", models.DateTimeField(null=True)),
+                ("completed_at", models.DateTimeField(null=True)),
+                (
+                    "company",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="jobs",
+                        to="audit.company",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(models.F('queue'), models.OrderBy(models.F('priority'), descending=True), models.F('run_at'), models.F('id'), condition=models.Q(('status', 'PENDING')), name='job_due'), models.Index(condition=models.Q(('status', 'PROCESSING')), fields=['claimed_by'], name='job_claimed'), models.Index(condition=models.Q(('status', 'PENDING')), fields=['queue', 'run_at'], name='job_scheduled'), models.Index(fields=['company', 'id'], name='job_company')],
-                'constraints': [models.UniqueConstraint(django.db.models.functions.comparison.Coalesce('company', uuid.UUID('00000000-0000-0000-0000-000000000000'), output_field=models.UUIDField()), models.F('type'), models.F('key'), condition=models.Q(('key__isnull', False), ('status__in', ('PENDING', 'PROCESSING'))), name='job_key_once_while_active'), models.CheckConstraint(condition=models.Q(models.Q(('claim_token__isnull', False), ('claimed_by__isnull', False), ('status', 'PROCESSING')), models.Q(models.Q(('status', 'PROCESSING'), _negated=True), ('claim_token', None), ('claimed_by', None)), _connector='OR'), name='job_claimed_exactly_while_processing')],
+                "indexes": [
+                    models.Index(
+                        models.F("queue"),
+                        models.OrderBy(models.F("priority"), descending=True),
+                        models.F("run_at"),
+                        models.F("id"),
+                        condition=models.Q(("status", "PENDING")),
+                        name="job_due",
+                    ),
+                    models.Index(
+                        condition=models.Q(("status", "PROCESSING")), fields=["claimed_by"], name="job_claimed"
+                    ),
+                    models.Index(
+                        condition=models.Q(("status", "PENDING")), fields=["queue", "run_at"], name="job_scheduled"
+                    ),
+                    models.Index(fields=["company", "id"], name="job_company"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        django.db.models.functions.comparison.Coalesce(
+                            "company",
+                            uuid.UUID("00000000-0000-0000-0000-000000000000"),
+                            output_field=models.UUIDField(),
+                        ),
+                        models.F("type"),
+                        models.F("key"),
+                        condition=models.Q(("key__isnull", False), ("status__in", ("PENDING", "PROCESSING"))),
+                        name="job_key_once_while_active",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("claim_token__isnull", False), ("claimed_by__isnull", False), ("status", "PROCESSING")
+                            ),
+                            models.Q(
+                                models.Q(("status", "PROCESSING"), _negated=True),
+                                ("claim_token", None),
+                                ("claimed_by", None),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="job_claimed_exactly_while_processing",
+                    ),
+                ],
             },
         ),
     ]

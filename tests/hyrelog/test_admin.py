@@ -143,6 +143,19 @@ def test_a_company_made_here_has_its_system_workspace_and_a_workspace_its_chain(
     }
 
 
+def test_a_deleted_webhook_is_shown_as_such_and_cannot_be_changed(operator: Client, populated: Tenant) -> None:
+    webhook = Webhook.objects.get()
+    webhook.delete_softly(now=timezone.now())
+    assert b"deleted" in operator.get(page(Webhook, "changelist")).content
+    assert operator.post(page(Webhook, "change", webhook.pk), {"url": "https://example.com/"}).status_code == 403
+
+
+def test_what_is_held_is_not_redelivered_but_enabled(operator: Client, populated: Tenant) -> None:
+    act(operator, Webhook, "disable")
+    WebhookDelivery.objects.update(status="HELD", next_attempt_at=None)
+    assert "0 deliveries are due again" in act(operator, WebhookDelivery, "redeliver")
+
+
 def test_deliveries_are_redelivered_and_cancelled(operator: Client, populated: Tenant) -> None:
     assert "0 deliveries are due again" in act(operator, WebhookDelivery, "redeliver")
     assert "1 deliveries were cancelled" in act(operator, WebhookDelivery, "cancel")

@@ -6,117 +6,235 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('audit', '0002_append_only'),
+        ("audit", "0002_append_only"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Webhook',
+            name="Webhook",
             fields=[
-                ('id', models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('url', models.CharField(max_length=2048)),
-                ('events', models.JSONField(help_text='Patterns on the action, such as ["user.*"].')),
-                ('categories', models.JSONField(help_text='Patterns on the category; ["*"] for all.')),
-                ('description', models.CharField(blank=True, max_length=500)),
-                ('encrypted_secret', models.TextField(editable=False)),
-                ('disabled_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('disabled_reason', models.CharField(blank=True, editable=False, max_length=500)),
-                ('deleted_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('company', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='webhooks', to='audit.company')),
-                ('workspace', models.ForeignKey(blank=True, help_text='Empty: hears the whole company.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='webhooks', to='audit.workspace')),
+                ("id", models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("url", models.CharField(max_length=2048)),
+                ("events", models.JSONField(help_text='Patterns on the action, such as ["user.*"].')),
+                ("categories", models.JSONField(help_text='Patterns on the category; ["*"] for all.')),
+                ("description", models.CharField(blank=True, max_length=500)),
+                ("encrypted_secret", models.TextField(editable=False)),
+                ("disabled_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("disabled_reason", models.CharField(blank=True, editable=False, max_length=500)),
+                ("deleted_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "company",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="webhooks", to="audit.company"
+                    ),
+                ),
+                (
+                    "workspace",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Empty: hears the whole company.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="webhooks",
+                        to="audit.workspace",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='WebhookDelivery',
+            name="WebhookDelivery",
             fields=[
-                ('id', models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('envelope_version', models.PositiveSmallIntegerField(default=1)),
-                ('status', models.CharField(choices=[('PENDING', 'pending'), ('SENDING', 'sending'), ('SUCCESS', 'success'), ('FAILED', 'failed'), ('HELD', 'held'), ('CANCELLED', 'cancelled')], default='PENDING', max_length=9)),
-                ('next_attempt_at', models.DateTimeField(null=True)),
-                ('attempt', models.PositiveIntegerField(default=0)),
-                ('failures', models.PositiveIntegerField(default=0)),
-                ('lost_in_a_row', models.PositiveSmallIntegerField(default=0)),
-                ('claim_token', models.UUIDField(null=True)),
-                ('claimed_by', models.UUIDField(null=True)),
-                ('error', models.CharField(blank=True, max_length=500)),
-                ('created_at', models.DateTimeField()),
-                ('completed_at', models.DateTimeField(null=True)),
-                ('company', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='audit.company')),
-                ('event', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='audit.auditevent')),
-                ('webhook', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='webhooks.webhook')),
+                ("id", models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("envelope_version", models.PositiveSmallIntegerField(default=1)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("PENDING", "pending"),
+                            ("SENDING", "sending"),
+                            ("SUCCESS", "success"),
+                            ("FAILED", "failed"),
+                            ("HELD", "held"),
+                            ("CANCELLED", "cancelled"),
+                        ],
+                        default="PENDING",
+                        max_length=9,
+                    ),
+                ),
+                ("next_attempt_at", models.DateTimeField(null=True)),
+                ("attempt", models.PositiveIntegerField(default=0)),
+                ("failures", models.PositiveIntegerField(default=0)),
+                ("lost_in_a_row", models.PositiveSmallIntegerField(default=0)),
+                ("claim_token", models.UUIDField(null=True)),
+                ("claimed_by", models.UUIDField(null=True)),
+                ("error", models.CharField(blank=True, max_length=500)),
+                ("created_at", models.DateTimeField()),
+                ("completed_at", models.DateTimeField(null=True)),
+                (
+                    "company",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="deliveries",
+                        to="audit.company",
+                    ),
+                ),
+                (
+                    "event",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="deliveries",
+                        to="audit.auditevent",
+                    ),
+                ),
+                (
+                    "webhook",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="deliveries",
+                        to="webhooks.webhook",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'webhook deliveries',
+                "verbose_name_plural": "webhook deliveries",
             },
         ),
         migrations.CreateModel(
-            name='WebhookAttempt',
+            name="WebhookAttempt",
             fields=[
-                ('id', models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('number', models.PositiveIntegerField()),
-                ('result', models.CharField(choices=[('sending', 'sending'), ('delivered', 'delivered'), ('failed', 'failed'), ('lost', 'lost: maybe delivered')], default='sending', max_length=9)),
-                ('url', models.CharField(max_length=2048)),
-                ('started_at', models.DateTimeField()),
-                ('finished_at', models.DateTimeField(null=True)),
-                ('kind', models.CharField(blank=True, help_text='What came of it, such as timeout or tls.', max_length=12)),
-                ('http_status', models.PositiveSmallIntegerField(null=True)),
-                ('error', models.CharField(blank=True, max_length=500)),
-                ('address', models.CharField(blank=True, help_text='The IP address connected to.', max_length=45)),
-                ('response_headers', models.JSONField(default=dict)),
-                ('response_body', models.TextField(blank=True, help_text='The first 16 KiB.')),
-                ('repeated', models.BooleanField(default=False, help_text='Sent a second time, since a kept connection closed without an answer.')),
-                ('timing', models.JSONField(default=dict, help_text='Milliseconds: dns, connect, tls, first byte, total.')),
-                ('company', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='audit.company')),
-                ('delivery', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='attempts', to='webhooks.webhookdelivery')),
+                ("id", models.UUIDField(default=audit.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("number", models.PositiveIntegerField()),
+                (
+                    "result",
+                    models.CharField(
+                        choices=[
+                            ("sending", "sending"),
+                            ("delivered", "delivered"),
+                            ("failed", "failed"),
+                            ("lost", "lost: maybe delivered"),
+                        ],
+                        default="sending",
+                        max_length=9,
+                    ),
+                ),
+                ("url", models.CharField(max_length=2048)),
+                ("started_at", models.DateTimeField()),
+                ("finished_at", models.DateTimeField(null=True)),
+                (
+                    "kind",
+                    models.CharField(blank=True, help_text="What came of it, such as timeout or tls.", max_length=12),
+                ),
+                ("http_status", models.PositiveSmallIntegerField(null=True)),
+                ("error", models.CharField(blank=True, max_length=500)),
+                ("address", models.CharField(blank=True, help_text="The IP address connected to.", max_length=45)),
+                ("response_headers", models.JSONField(default=dict)),
+                ("response_body", models.TextField(blank=True, help_text="The first 16 KiB.")),
+                (
+                    "repeated",
+                    models.BooleanField(
+                        default=False, help_text="Sent a second time, since a kept connection closed without an answer."
+                    ),
+                ),
+                (
+                    "timing",
+                    models.JSONField(default=dict, help_text="Milliseconds: dns, connect, tls, first byte, total."),
+                ),
+                (
+                    "company",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="audit.company",
+                    ),
+                ),
+                (
+                    "delivery",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="attempts",
+                        to="webhooks.webhookdelivery",
+                    ),
+                ),
             ],
         ),
         migrations.AddIndex(
-            model_name='webhook',
-            index=models.Index(condition=models.Q(('deleted_at', None)), fields=['company'], name='webhook_present'),
+            model_name="webhook",
+            index=models.Index(condition=models.Q(("deleted_at", None)), fields=["company"], name="webhook_present"),
         ),
         migrations.AddIndex(
-            model_name='webhookdelivery',
-            index=models.Index(condition=models.Q(('next_attempt_at__isnull', False)), fields=['next_attempt_at', 'id'], name='delivery_due'),
+            model_name="webhookdelivery",
+            index=models.Index(
+                condition=models.Q(("next_attempt_at__isnull", False)),
+                fields=["next_attempt_at", "id"],
+                name="delivery_due",
+            ),
         ),
         migrations.AddIndex(
-            model_name='webhookdelivery',
-            index=models.Index(condition=models.Q(('status', 'SENDING')), fields=['claimed_by'], name='delivery_claimed'),
+            model_name="webhookdelivery",
+            index=models.Index(
+                condition=models.Q(("status", "SENDING")), fields=["claimed_by"], name="delivery_claimed"
+            ),
         ),
         migrations.AddIndex(
-            model_name='webhookdelivery',
-            index=models.Index(condition=models.Q(('next_attempt_at__isnull', False), ('status', 'HELD'), _connector='OR'), fields=['webhook'], name='delivery_waiting'),
+            model_name="webhookdelivery",
+            index=models.Index(
+                condition=models.Q(("next_attempt_at__isnull", False), ("status", "HELD"), _connector="OR"),
+                fields=["webhook"],
+                name="delivery_waiting",
+            ),
         ),
         migrations.AddIndex(
-            model_name='webhookdelivery',
-            index=models.Index(fields=['company', 'id'], name='delivery_company'),
+            model_name="webhookdelivery",
+            index=models.Index(fields=["company", "id"], name="delivery_company"),
         ),
         migrations.AddIndex(
-            model_name='webhookdelivery',
-            index=models.Index(fields=['webhook', '-id'], name='delivery_webhook'),
+            model_name="webhookdelivery",
+            index=models.Index(fields=["webhook", "-id"], name="delivery_webhook"),
         ),
         migrations.AddConstraint(
-            model_name='webhookdelivery',
-            constraint=models.UniqueConstraint(fields=('event', 'webhook'), name='delivery_once_per_event_and_webhook'),
+            model_name="webhookdelivery",
+            constraint=models.UniqueConstraint(fields=("event", "webhook"), name="delivery_once_per_event_and_webhook"),
         ),
         migrations.AddConstraint(
-            model_name='webhookdelivery',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('next_attempt_at__isnull', False), ('status', 'PENDING')), ('status', 'FAILED'), models.Q(('next_attempt_at', None), ('status__in', ['SENDING', 'SUCCESS', 'HELD', 'CANCELLED'])), _connector='OR'), name='delivery_due_only_where_it_can_be'),
+            model_name="webhookdelivery",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("next_attempt_at__isnull", False), ("status", "PENDING")),
+                    ("status", "FAILED"),
+                    models.Q(("next_attempt_at", None), ("status__in", ["SENDING", "SUCCESS", "HELD", "CANCELLED"])),
+                    _connector="OR",
+                ),
+                name="delivery_due_only_where_it_can_be",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='webhookdelivery',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('claim_token__isnull', False), ('claimed_by__isnull', False), ('status', 'SENDING')), models.Q(models.Q(('status', 'SENDING'), _negated=True), ('claim_token', None), ('claimed_by', None)), _connector='OR'), name='delivery_claimed_exactly_while_sending'),
+            model_name="webhookdelivery",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("claim_token__isnull", False), ("claimed_by__isnull", False), ("status", "SENDING")),
+                    models.Q(
+                        models.Q(("status", "SENDING"), _negated=True), ("claim_token", None), ("claimed_by", None)
+                    ),
+                    _connector="OR",
+                ),
+                name="delivery_claimed_exactly_while_sending",
+            ),
         ),
         migrations.AddIndex(
-            model_name='webhookattempt',
-            index=models.Index(fields=['company', 'id'], name='attempt_company'),
+            model_name="webhookattempt",
+            index=models.Index(fields=["company", "id"], name="attempt_company"),
         ),
         migrations.AddConstraint(
-            model_name='webhookattempt',
-            constraint=models.UniqueConstraint(fields=('delivery', 'number'), name='attempt_number_once_per_delivery'),
+            model_name="webhookattempt",
+            constraint=models.UniqueConstraint(fields=("delivery", "number"), name="attempt_number_once_per_delivery"),
         ),
     ]

@@ -46,7 +46,7 @@ class AddressPolicy:
                 if host == text:
                     raise BlockedAddress(f"url: {host} is not a public address: {reason}")
                 # The address itself is not told: a name of our own network would tell what it stands for there.
-                raise BlockedAddress(f"url: {host} resolves to an address that is not public")
+                raise BlockedAddress(f"url: {host} resolves to what is not a public address")
         if not addresses:
             raise BlockedAddress(f"url: {host} resolves to no address")
 

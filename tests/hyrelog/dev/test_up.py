@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 import pytest
 import requests
 
@@ -123,6 +124,30 @@ def test_a_database_that_cannot_be_used_is_named(up: Up) -> None:
     assert process.wait(timeout=30) == 1
     assert "The database of DATABASE_URL cannot be used" in up.output.read_text()
     assert "Traceback" not in up.output.read_text()
+
+
+def test_a_redis_that_cannot_be_used_is_named(up: Up) -> None:
+    process = up.start(DATABASE_URL=os.environ["DATABASE_URL"], REDIS_URL="redis://127.0.0.1:1/0")
+    assert process.wait(timeout=60) == 1
+    assert "The Redis of REDIS_URL cannot be used" in up.output.read_text()
+    assert "Traceback" not in up.output.read_text()
+
+
+def test_without_the_receiver_no_event_goes_to_whoever_has_its_port(up: Up) -> None:
+    def webhook(run: dict[str, Any]) -> tuple[Any, ...] | None:
+        with psycopg.connect(run["database_url"]) as connection:
+            return connection.execute("SELECT disabled_reason, url FROM webhooks_webhook").fetchone()
+
+    with_receiver = up.started("--only", "receiver")
+    assert webhook(with_receiver) == ("", with_receiver["receiver"] + "/")
+    up.stop()
+    without = up.started("--only", "web", RECEIVER_PORT="8001")
+    assert without["receiver"] is None
+    assert webhook(without) == ("the demo receiver was not started", with_receiver["receiver"] + "/")
+    up.stop()
+    again = up.started("--only", "receiver")
+    assert webhook(again) == ("", again["receiver"] + "/")
+    up.stop()
 
 
 def test_a_name_that_is_not_in_the_procfile_is_refused(up: Up) -> None:

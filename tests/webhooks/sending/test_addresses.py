@@ -60,8 +60,9 @@ def test_disguises_metadata_services_and_non_addresses_are_closed(address: str) 
 
 
 def test_a_set_that_mixes_public_and_private_is_refused_as_a_whole() -> None:
-    with pytest.raises(BlockedAddress, match=r"^url: mixed\.example resolves to 10\.0\.0\.1, which is not .*RFC 1918"):
+    with pytest.raises(BlockedAddress, match=r"^url: mixed\.example resolves to what is not a public") as refusal:
         POLICY.check_addresses("mixed.example", ["93.184.216.34", "10.0.0.1"])
+    assert "10.0.0.1" not in str(refusal.value)  # a name of our own network would tell its address so
 
 
 def test_an_empty_set_is_refused() -> None:
