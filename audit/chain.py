@@ -19,7 +19,8 @@ SALT_BYTES = 32
 
 def timestamp(moment: datetime) -> str:
     """The one spelling of a time: UTC, six digits, `Z` (RFC 3339 with a fixed precision)."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # strftime's %Y would write the year 900 with three digits
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def commitment(salt: str, value: Any) -> str:

@@ -1,7 +1,7 @@
 """Importing: events from a file, one JSON object a line, gzip or not, recorded in batches."""
 
 import gzip
-import json
+import zlib
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import islice
@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from django.db import transaction
+from pydantic import ValidationError
 
-from audit import cloudtrail, recording
+from audit import cloudtrail, recording, strict_json
 from audit.api.events import EventIn
-from audit.canonical import UncanonicalValue
-from audit.drafts import Draft
+from audit.drafts import Draft, InvalidDraft
 from audit.models import Workspace
+from audit.models.company import SystemWorkspaceReserved
 
 BATCH = 500
 
@@ -24,6 +25,13 @@ class UnreadableLine(Exception):
 
     def __init__(self, number: int, reason: str) -> None:
         super().__init__(f"line {number}: {reason}")
+
+
+class DamagedFile(Exception):
+    """A packed file that cannot be unpacked to its end; what stands before the damage may have been recorded."""
+
+    def __init__(self, after: int, reason: object) -> None:
+        super().__init__(f"the file is damaged: it cannot be unpacked beyond line {after} ({reason})")
 
 
 def import_events(
@@ -36,8 +44,11 @@ def import_events(
 ) -> int:
     """Record each line of a file, in order; says how many. Each batch of 500 is a transaction of its own.
 
-    Raises UnreadableLine, OSError; `advance(n)` is told of each batch.
+    Raises UnreadableLine, DamagedFile, OSError, SystemWorkspaceReserved, ChainBusy; `advance(n)` is told of each batch
+    that was recorded.
     """
+    if workspace.is_system:
+        raise SystemWorkspaceReserved
     total = 0
     with _open(path) as file:
         lines = _drafts(file, read)
@@ -50,14 +61,19 @@ def import_events(
 
 
 def count_lines(path: Path) -> int:
-    """How many lines there are to import."""
+    """How many lines there are to import. Raises DamagedFile, OSError."""
     with _open(path) as file:
-        return sum(1 for line in file if line.strip())
+        return sum(1 for _ in _lines(file))
 
 
 def native_draft(sent: Any) -> Draft:
-    """An event in HyreLog's own form, as the API takes it. Raises pydantic's ValidationError (a ValueError)."""
-    return EventIn.model_validate(sent).draft({})
+    """An event in HyreLog's own form, as the API takes it. Raises InvalidDraft."""
+    try:
+        return EventIn.model_validate(sent).draft({})
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        raise InvalidDraft(path, first["msg"].removeprefix("Value error, ")) from None
 
 
 def recognised_draft(sent: Any) -> Draft:
@@ -69,18 +85,35 @@ FORMATS: dict[str, Callable[[Any], Draft]] = {"cloudtrail": cloudtrail.draft_of,
 
 
 def _drafts(file: IO[bytes], read: Callable[[Any], Draft]) -> Iterator[Draft]:
-    for number, line in enumerate(file, start=1):
-        if line.strip():
-            try:
-                draft = read(json.loads(line))
-                draft.check()
-            except UncanonicalValue as error:
-                raise UnreadableLine(number, str(error)) from None
-            except KeyError as error:
-                raise UnreadableLine(number, f"the field {error} is missing") from None
-            except (ValueError, TypeError, AttributeError, RecursionError) as error:
-                raise UnreadableLine(number, str(error)) from None
-            yield draft
+    for number, line in _lines(file):
+        try:
+            yield _draft(line, read)
+        except RecursionError:
+            raise UnreadableLine(number, "is nested too deeply") from None
+        except KeyError as error:
+            raise UnreadableLine(number, f"the field {error} is missing") from None
+        except ValueError as error:  # InvalidDraft, and what the line's JSON breaks
+            raise UnreadableLine(number, str(error)) from None
+
+
+def _draft(line: bytes, read: Callable[[Any], Draft]) -> Draft:
+    sent = strict_json.loads(line)
+    if not isinstance(sent, dict):
+        raise ValueError(f"is a JSON {type(sent).__name__}, not an object")  # noqa: TRY004  a bad value
+    draft = read(sent)
+    draft.check()
+    return draft
+
+
+def _lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not blank, with their numbers."""
+    number = 0
+    try:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield number, line
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DamagedFile(number, error) from None
 
 
 def _open(path: Path) -> IO[bytes]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db import transaction
 
 from audit import chain
-from audit.drafts import Draft
+from audit.drafts import SYSTEM_CATEGORY, Draft
 from audit.ids import uuid7
 from audit.models import AuditEvent, ChainHead, Company, Workspace
 from audit.notices import notice
@@ -15,8 +15,6 @@ from audit.notices import notice
 Recorded = Callable[[Sequence[AuditEvent]], None]
 
 _recorded: list[Recorded] = []
-
-SYSTEM_CATEGORY = "hyrelog"
 
 
 def on_recorded(listener: Recorded) -> Recorded:
@@ -29,7 +27,7 @@ def record(*, workspace: Workspace, drafts: Sequence[Draft], now: datetime) -> l
     """Append `drafts`, in order, to the chain of `workspace`.
 
     The transaction is the caller's, and ends the wait of whoever else appends to this chain. Drafts from outside must
-    have passed `Draft.check`.
+    have passed `Draft.check`. Raises audit.models.company.ChainBusy.
     """
     if not transaction.get_connection().in_atomic_block:
         raise transaction.TransactionManagementError(

@@ -1,12 +1,22 @@
 """Verification: walks a chain from its first event to its head and names each row that does not fit."""
 
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+
+from django.db import DataError
+from django.db.models import OuterRef, Q, Subquery, TextField
+from django.db.models.functions import Cast, Concat, Length
 
 from audit import chain
 from audit.models import AuditEvent, ChainHead, Workspace
 
-PART = 1_000
+PART_ROWS = 1_000
+PART_CHARACTERS = 8 * 1024 * 1024
+"""Of JSON that is read into memory at once; one event may have a quarter of it."""
+_JSON = ("actor", "target", "payload", "metadata", "changes", "context")
+# Not what the row takes on disk: there it may be compressed a hundredfold.
+CHARACTERS = Length(Concat(*(Cast(name, TextField()) for name in _JSON)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,47 +33,111 @@ class Fault:
         return f"workspace {self.workspace}, {where}: {self.reason}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """A row's place in its chain: what can be read whatever became of the rest of it."""
+
+    id: uuid.UUID
+    seq: int
+    prev_hash: str
+    hash: str
+    characters: int
+
+
 def verify(workspace: Workspace, *, advance: Callable[[int], object] = lambda _: None) -> Iterator[Fault]:
     """Each fault of a workspace's chain, up to the head as it stood at the start; none means that it is intact.
 
-    Reads in parts of 1,000 rows, so that memory stays constant and no long transaction is needed; `advance(n)` is
-    told of each part.
+    Rows outside the chain, before its first event or beyond its head, are faults too. Reads in parts of at most 1,000
+    rows and 8 MiB, so that memory stays bounded and no long transaction is needed; `advance(n)` is told of each part.
     """
     head = ChainHead.objects.get(workspace=workspace)
     seq, prev_hash = 0, chain.GENESIS
-    while seq < head.seq:
-        part = list(
-            AuditEvent.objects.filter(workspace=workspace, seq__gt=seq, seq__lte=head.seq).order_by("seq")[:PART]
-        )
-        for event in part:
-            if event.seq != seq + 1:
-                yield Fault(
-                    str(workspace.id), seq + 1, None, f"missing: the next event that exists has seq {event.seq}"
-                )
-            elif event.prev_hash != prev_hash:
-                yield _fault(event, "prev_hash is not the hash of the event before it")
-            yield from _own_faults(event)
-            seq, prev_hash = event.seq, event.hash
+    for part in _parts(workspace, up_to=head.seq):
+        events = _readable([link.id for link in part])
+        for link in part:
+            if link.seq != seq + 1:
+                yield Fault(str(workspace.id), seq + 1, None, f"missing: the next event that exists has seq {link.seq}")
+            elif link.prev_hash != prev_hash:
+                yield _fault(workspace, link, "prev_hash is not the hash of the event before it")
+            for reason in _own_faults(events.get(link.id)):
+                yield _fault(workspace, link, reason)
+            seq, prev_hash = link.seq, link.hash
         advance(len(part))
-        if not part:
-            yield Fault(str(workspace.id), seq + 1, None, f"missing: the chain's head says that it reaches {head.seq}")
-            return
-    if seq == head.seq and prev_hash != head.hash:
+    if seq < head.seq:
+        yield Fault(str(workspace.id), seq + 1, None, f"missing: the chain's head says that it reaches {head.seq}")
+    elif prev_hash != head.hash:
         yield Fault(str(workspace.id), head.seq, None, "the chain's head holds another hash than its last event")
+    yield from _outside(workspace)
 
 
-def _own_faults(event: AuditEvent) -> Iterator[Fault]:
+def _parts(workspace: Workspace, *, up_to: int) -> Iterator[list[_Link]]:
+    """The chain's links in order, cut where the rows that they stand for would fill the memory."""
+    part: list[_Link] = []
+    room = PART_CHARACTERS
+    for link in _links(workspace, up_to=up_to):
+        if part and (len(part) == PART_ROWS or link.characters > room):
+            yield part
+            part, room = [], PART_CHARACTERS
+        part.append(link)
+        room -= link.characters
+    if part:
+        yield part
+
+
+def _links(workspace: Workspace, *, up_to: int) -> Iterator[_Link]:
+    seq = 0
+    while seq < up_to:
+        rows = AuditEvent.objects.filter(workspace=workspace, seq__gt=seq, seq__lte=up_to).order_by("seq")
+        links = [_Link(*row) for row in rows.values_list("id", "seq", "prev_hash", "hash", CHARACTERS)[:PART_ROWS]]
+        if not links:
+            return
+        yield from links
+        seq = links[-1].seq
+
+
+def _readable(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, AuditEvent]:
+    """The events of `ids`, but for those that hold what no Python value can: `infinity` as a time, say."""
+    try:
+        return AuditEvent.objects.in_bulk(ids)
+    except (DataError, ValueError, RecursionError):
+        if len(ids) == 1:
+            return {}
+        middle = len(ids) // 2
+        return _readable(ids[:middle]) | _readable(ids[middle:])
+
+
+def _own_faults(event: AuditEvent | None) -> Iterator[str]:
+    if event is None:
+        yield "it was altered: it holds a value that cannot be read"
+        return
     for name, salt, value, expected in (
         ("actor", event.actor_salt, event.actor, event.actor_commitment),
         ("content", event.content_salt, event.content, event.content_commitment),
     ):
         if salt is None:
-            yield _fault(event, f"the salt of its {name} is missing without an erasure on record")
-        elif chain.commitment(salt, value) != expected:
-            yield _fault(event, f"its {name} was altered: it does not match its commitment")
-    if event.compute_hash() != event.hash:
-        yield _fault(event, "its envelope was altered: it does not match its hash")
+            yield f"the salt of its {name} is missing without an erasure on record"
+        elif not _gives(expected, chain.commitment, salt, value):
+            yield f"its {name} was altered: it does not match its commitment"
+    if not _gives(event.hash, event.compute_hash):
+        yield "its envelope was altered: it does not match its hash"
 
 
-def _fault(event: AuditEvent, reason: str) -> Fault:
-    return Fault(str(event.workspace_id), event.seq, str(event.id), reason)
+def _gives(expected: str, compute: Callable[..., str], *values: object) -> bool:
+    try:
+        return compute(*values) == expected
+    except (ValueError, OverflowError, RecursionError):
+        return False  # no canonical form, a salt that is no hex, a time that UTC has not: no event was recorded so
+
+
+def _outside(workspace: Workspace) -> Iterator[Fault]:
+    """Rows that no walk from the first event to the head meets."""
+    # One statement, one snapshot: an event that is recorded meanwhile is in it together with the head that counts it.
+    reach = ChainHead.objects.filter(workspace=OuterRef("workspace")).values("seq")
+    strays = AuditEvent.objects.filter(Q(seq__lt=1) | Q(seq__gt=Subquery(reach)), workspace=workspace)
+    for event_id, seq in strays.order_by("seq").values_list("id", "seq"):
+        where = "beyond the chain's head" if seq > 0 else "before the chain's first event"
+        yield Fault(str(workspace.id), seq, str(event_id), f"forged: it stands {where}")
+
+
+def _fault(workspace: Workspace, link: _Link, reason: str) -> Fault:
+    return Fault(str(workspace.id), link.seq, str(link.id), reason)

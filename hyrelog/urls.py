@@ -36,7 +36,7 @@ def in_one_form(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResp
 def api_routes() -> tuple[list[Any], str, str]:
     routes, app, namespace = api.urls
     for route in routes:
-        if isinstance(route, URLPattern) and route.callback:
+        if isinstance(route, URLPattern):
             route.callback = in_one_form(route.callback)
     return routes, app, namespace
 

@@ -11,6 +11,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
+from audit.models.company import ChainBusy
+
 
 class ApiError(Exception):
     """An answer other than success; `code` is stable, `error` is for people."""
@@ -57,6 +59,7 @@ def install(api: NinjaAPI) -> None:
     api.exception_handler(ValidationError)(_validation)
     api.exception_handler(HttpError)(_http)
     api.exception_handler(RequestDataTooBig)(_too_large)
+    api.exception_handler(ChainBusy)(_busy)
 
 
 def _own(_request: HttpRequest, error: ApiError) -> HttpResponse:
@@ -64,7 +67,7 @@ def _own(_request: HttpRequest, error: ApiError) -> HttpResponse:
 
 
 def _validation(_request: HttpRequest, error: ValidationError) -> HttpResponse:
-    return invalid_fields([(_path(problem["loc"]), str(problem["msg"])) for problem in error.errors]).response()
+    return invalid_fields([(_path(problem["loc"]), _rule(problem["msg"])) for problem in error.errors]).response()
 
 
 def _http(_request: HttpRequest, error: HttpError) -> HttpResponse:
@@ -76,6 +79,14 @@ def _http(_request: HttpRequest, error: HttpError) -> HttpResponse:
 def _too_large(_request: HttpRequest, _error: RequestDataTooBig) -> HttpResponse:
     mebibytes = (settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0) >> 20
     return ApiError(413, "too_large", f"The body is larger than {mebibytes} MiB; send smaller batches.").response()
+
+
+def _busy(_request: HttpRequest, error: ChainBusy) -> HttpResponse:
+    return ApiError(503, "busy", str(error), headers={"Retry-After": "1"}).response()
+
+
+def _rule(message: object) -> str:
+    return str(message).removeprefix("Value error, ")  # pydantic's own word before what our validators say
 
 
 def _path(location: Sequence[str | int]) -> str:

@@ -20,15 +20,15 @@ Answer = tuple[int, Any]
 def once(request: HttpRequest, key: ApiKey, *, route: str, now: datetime, answer: Callable[[], Answer]) -> Answer:
     """The answer of `answer()`, which runs in a transaction; with an `Idempotency-Key`, of the first time.
 
-    Raises ApiError 409 for a key that came with another body before, 422 for one that is too long. Two requests at once
-    wait for each other: the database's unique constraint lets one of them be the first.
+    Raises ApiError 409 for a key that came with another body before, 422 for one that breaks the rule. Two requests at
+    once wait for each other: the database's unique constraint lets one of them be the first.
     """
     name = request.headers.get("idempotency-key")
     with transaction.atomic():
         if name is None:
             return answer()
-        if not 0 < len(name) <= MOST:
-            raise invalid("Idempotency-Key", f"must have 1 to {MOST} characters")
+        if not 0 < len(name) <= MOST or "\0" in name:
+            raise invalid("Idempotency-Key", f"must have 1 to {MOST} characters, none of them U+0000")
         place = {"api_key": key, "route": route, "key": name}
         IdempotencyRecord.objects.filter(**place).expired(now=now).delete()
         fingerprint = hashlib.sha256(request.body).hexdigest()

@@ -2,17 +2,22 @@
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, TypeVar
 
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import models
 from ninja import Query, Schema
+from ninja.responses import NinjaJSONEncoder
 from pydantic import Field
 
 from audit.api.errors import invalid
 
 MOST = 500
+MOST_CHARACTERS = 8 * 1024 * 1024
+"""Of one page's JSON: the row that goes beyond is its last."""
+CHUNK = 20
+"""Rows of one statement: what is in memory before its size is known."""
 M = TypeVar("M", bound=models.Model)
 
 
@@ -31,15 +36,31 @@ def page(
 ) -> tuple[list[Any], str | None]:
     """One page of `rows`, newest first by the field `by` (unique), and the cursor of the next one, if there is one.
 
-    Raises ApiError 422 for a cursor that no page gave.
+    A page has at most `limit` rows, and fewer where these would be more than about 8 MiB of JSON. Raises ApiError 422
+    for a cursor that no page gave.
     """
-    if request.cursor:
-        field = rows.model._meta.get_field(by)  # noqa: SLF001  Django's public way to a model's fields
-        rows = rows.filter(**{f"{by}__lt": _decode(request.cursor, field)})
-    found = list(rows.order_by(f"-{by}")[: request.limit + 1])
-    shown = found[: request.limit]
-    following = _encode(getattr(shown[-1], by)) if len(found) > len(shown) else None
-    return [item(row) for row in shown], following
+    field = rows.model._meta.get_field(by)  # noqa: SLF001  Django's public way to a model's fields
+    after = _decode(request.cursor, field) if request.cursor else None
+    shown: list[Any] = []
+    characters = 0
+    for row in _newest_first(rows, by=by, after=after, most=request.limit + 1):
+        if len(shown) == request.limit or characters >= MOST_CHARACTERS:
+            return shown, _encode(after)
+        shown.append(item(row))
+        characters += len(json.dumps(shown[-1], cls=NinjaJSONEncoder))
+        after = getattr(row, by)
+    return shown, None
+
+
+def _newest_first(rows: "models.QuerySet[M]", *, by: str, after: Any, most: int) -> Iterator[M]:
+    while most > 0:
+        rest = rows if after is None else rows.filter(**{f"{by}__lt": after})
+        chunk = list(rest.order_by(f"-{by}")[: min(CHUNK, most)])
+        yield from chunk
+        if len(chunk) < CHUNK:
+            return
+        most -= len(chunk)
+        after = getattr(chunk[-1], by)
 
 
 def _encode(place: Any) -> str:
@@ -48,7 +69,10 @@ def _encode(place: Any) -> str:
 
 def _decode(cursor: str, field: Any) -> Any:
     try:
-        place = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return field.to_python(place)
-    except (ValueError, DjangoValidationError):  # binascii.Error, JSONDecodeError and UnicodeError are ValueErrors
-        raise invalid("cursor", "is not a cursor of this list; take `nextCursor` as it came") from None
+        text = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        place = field.to_python(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError, DjangoValidationError):  # JSONDecodeError and UnicodeError are ValueErrors
+        place = None
+    if place is None or _encode(place) != cursor.rstrip("="):
+        raise invalid("cursor", "is not a cursor of this list; take `nextCursor` as it came")
+    return place

@@ -90,13 +90,19 @@ class Migration(migrations.Migration):
                 (
                     "workspace",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="events", to="audit.workspace"
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="events",
+                        to="audit.workspace",
                     ),
                 ),
                 (
                     "company",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="events", to="audit.company"
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="events",
+                        to="audit.company",
                     ),
                 ),
             ],
@@ -163,14 +169,14 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="auditevent",
-            index=models.Index(fields=["company", "recorded_at", "id"], name="event_company_recorded"),
+            index=models.Index(fields=["company", "id"], name="event_company"),
         ),
         migrations.AddIndex(
             model_name="auditevent",
             index=models.Index(
                 models.F("company"),
                 django.db.models.fields.json.KeyTextTransform("id", "actor"),
-                models.F("recorded_at"),
+                models.F("id"),
                 name="event_company_actor",
             ),
         ),

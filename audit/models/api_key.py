@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from audit.ids import uuid7
-from audit.models.company import Company, Workspace
+from audit.models.company import Company, SystemWorkspaceReserved, Workspace
 
 PREFIX = "hlk_"
 SECRET_BYTES = 32
@@ -37,7 +37,12 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def issue(
         self, *, company: Company, workspace: Workspace | None = None, name: str, expires_at: datetime | None = None
     ) -> tuple["ApiKey", str]:
-        """A new key and its plaintext, which is not kept and cannot be shown again."""
+        """A new key and its plaintext, which is not kept and cannot be shown again.
+
+        Raises SystemWorkspaceReserved.
+        """
+        if workspace and workspace.is_system:
+            raise SystemWorkspaceReserved
         plaintext = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
         key = self.create(
             company=company,
@@ -84,6 +89,8 @@ class ApiKey(models.Model):
     def clean(self) -> None:
         if self.workspace and self.workspace.company_id != self.company_id:
             raise ValidationError({"workspace": "The workspace belongs to another company."})
+        if self.workspace and self.workspace.is_system:
+            raise ValidationError({"workspace": str(SystemWorkspaceReserved())})
 
     def admits(self, address: str) -> bool:
         """Whether the key may be used from this IP address."""

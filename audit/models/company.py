@@ -1,12 +1,29 @@
 from datetime import datetime
 
-from django.db import models, transaction
+from django.db import OperationalError, connection, models, transaction
 
 from audit import chain
 from audit.ids import uuid7
 
 SYSTEM_WORKSPACE = "system"
 """Where HyreLog records what it did itself for a company."""
+PATIENCE = "5s"
+"""How long whoever appends waits for a chain's head, as Postgres writes it."""
+LOCK_NOT_AVAILABLE = "55P03"
+
+
+class SystemWorkspaceReserved(Exception):
+    """The workspace `system` holds what HyreLog itself did, so nobody else records there; choose another workspace."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+class ChainBusy(Exception):
+    """The chain of this workspace is busy: others have appended to it all the while. Try again in a second."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
 
 
 class CompanyQuerySet(models.QuerySet["Company"]):
@@ -65,6 +82,10 @@ class Workspace(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_system(self) -> bool:
+        return self.name == SYSTEM_WORKSPACE
+
     def start_chain(self) -> None:
         ChainHead.objects.create(workspace=self)
 
@@ -80,5 +101,27 @@ class ChainHead(models.Model):
         return f"{self.seq}:{self.hash[:12]}"
 
     def lock(self) -> None:
-        """Keep others from appending until the caller's transaction ends, and read where the chain ends."""
-        self.refresh_from_db(from_queryset=ChainHead.objects.select_for_update())
+        """Keep others from appending until the caller's transaction ends, and read where the chain ends.
+
+        Raises ChainBusy after 5 seconds: whoever waits here keeps a connection from all others.
+        """
+        before = _set_lock_timeout(PATIENCE)
+        try:
+            self.refresh_from_db(from_queryset=ChainHead.objects.select_for_update())
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+                raise ChainBusy from error
+            raise
+        _set_lock_timeout(before)  # the transaction's other locks are the caller's business
+
+
+def _set_lock_timeout(wanted: str) -> str:
+    """Set it until the transaction ends, and say what it was."""
+    with connection.cursor() as cursor:
+        # The inner query is evaluated first, on its own.
+        cursor.execute(
+            "WITH before AS MATERIALIZED (SELECT current_setting('lock_timeout') AS value)"
+            " SELECT value, set_config('lock_timeout', %s, true) FROM before",
+            [wanted],
+        )
+        return str(cursor.fetchone()[0])

@@ -1,13 +1,20 @@
+import base64
 import json
+import threading
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
 from audit.models import ApiKey, AuditEvent, IdempotencyRecord
-from tests.conftest import Tenant, draft
+from audit.models.api_key import digest
+from audit.models.company import SystemWorkspaceReserved
+from tests.conftest import Tenant, draft, open_tenant
 
 EVENTS = "/v1/key/workspace/events"
 BATCH = EVENTS + "/batch"
@@ -61,8 +68,14 @@ def test_the_key_may_come_as_a_bearer_token(client: Client, tenant: Tenant) -> N
         ({"payload": [1]}, "payload", "dictionary"),
         ({"changes": [{"old": 1}]}, "changes[0].field", "required"),
         ({"changes": [{"field": "a", "extra": 1}]}, "changes[0].extra", "not permitted"),
-        ({"occurredAt": "2026-01-31T12:00:00"}, "occurredAt", "no offset"),
-        ({"occurredAt": "yesterday"}, "occurredAt", "datetime"),
+        ({"occurredAt": "2026-01-31T12:00:00"}, "occurredAt", "offset"),
+        ({"occurredAt": "yesterday"}, "occurredAt", "RFC 3339"),
+        ({"occurredAt": 1700000000}, "occurredAt", "RFC 3339"),
+        ({"occurredAt": "1700000000"}, "occurredAt", "RFC 3339"),
+        ({"occurredAt": "0001-01-01T00:00:00+14:00"}, "occurredAt", "1970 to 9999"),
+        ({"occurredAt": "9999-12-31T23:59:59-12:00"}, "occurredAt", "1970 to 9999"),
+        ({"category": "hyrelog"}, "category", "reserved"),
+        ({"target": {"id": "x" * 2049}}, "target.id", "at most 2048"),
         ({"actor": {"id": 7}}, "actor.id", "string"),
         ({"acter": {}}, "acter", "not permitted"),
         ({"payload": {"a": [{"b": "\x00"}]}}, "payload.a[0].b", "U+0000"),
@@ -70,7 +83,7 @@ def test_the_key_may_come_as_a_bearer_token(client: Client, tenant: Tenant) -> N
         ({"metadata": {"n": 2**53}}, "metadata.n", "beyond"),
         ({"metadata": {"n": 1e300}}, "metadata.n", "beyond"),
         ({"payload": {"a": "x" * 1024 * 1024, "b": "x" * 1024 * 1024}}, "event", "at most 2,097,152"),
-        ({"traceId": "a\x00"}, "context.traceId", "U+0000"),
+        ({"traceId": "a\x00"}, "traceId", "U+0000"),
     ],
 )
 def test_bad_input_names_the_field_and_the_rule(
@@ -198,6 +211,131 @@ def test_filters(client: Client, tenant: Tenant) -> None:
     assert seqs(to="2026-01-02T00:00:00Z") == [1]
     assert seqs(**{"from": "2026-01-02T00:00:00Z"}) == [2, 3]
     assert get(client, EVENTS, tenant.workspace_key, **{"from": "2026-01-02"}).status_code == 422
+
+
+def cursor(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def test_a_name_that_stands_twice_is_refused(client: Client, tenant: Tenant) -> None:
+    for text, name in (
+        ('{"action": "a", "category": "b", "action": "c"}', "action"),
+        ('{"action": "a", "category": "b", "payload": {"x": [{"n": 1, "m": 2, "n": 3}]}}', "n"),
+    ):
+        answer = post(client, EVENTS, text, tenant.workspace_key)
+        assert (answer.status_code, answer.json()["details"][0]["field"]) == (422, name)
+        assert "twice" in answer.json()["error"]
+    assert not AuditEvent.objects.exists()
+
+
+def test_no_key_records_into_the_system_workspace(client: Client, tenant: Tenant) -> None:
+    system = tenant.company.system_workspace
+    with pytest.raises(SystemWorkspaceReserved):
+        ApiKey.objects.issue(company=tenant.company, workspace=system, name="system")
+    with pytest.raises(CommandError, match="nobody else records there"):
+        call_command("create_api_key", workspace=str(system.id))
+    key = ApiKey(company=tenant.company, workspace=system, name="system", prefix="hlk_", digest=digest("hlk_old"))
+    with pytest.raises(ValidationError, match="nobody else records there"):
+        key.full_clean()
+    key.save()  # one that was issued before this was refused
+    for url, body in ((EVENTS, SENT), (BATCH, {"events": [SENT]})):
+        answer = post(client, url, body, "hlk_old")
+        assert (answer.status_code, answer.json()["code"]) == (403, "wrong_scope")
+    assert not AuditEvent.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["action", "category", "actorId", "from"])
+def test_a_filter_that_cannot_be_stored_is_refused_by_name(client: Client, tenant: Tenant, name: str) -> None:
+    for url, key in [(EVENTS, tenant.workspace_key), ("/v1/key/company/events", tenant.company_key)]:
+        answer = get(client, url, key, **{name: "a\x00"})
+        assert (answer.status_code, answer.json()["details"][0]["field"]) == (422, name)
+
+
+@pytest.mark.parametrize("name", ["", "a\x00", "x" * 256])
+def test_a_bad_idempotency_key_is_refused(client: Client, tenant: Tenant, name: str) -> None:
+    answer = post(client, EVENTS, SENT, tenant.workspace_key, **{"idempotency-key": name})
+    assert (answer.status_code, answer.json()["details"][0]["field"]) == (422, "Idempotency-Key")
+    assert not AuditEvent.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "null",
+        "true",
+        "1e400",
+        "5",
+        '"-"',
+        '"1e400"',
+        "[]",
+        "{}",
+        '"\\u0000"',
+        "[" * 5_000,
+        "\x00",
+        '"٣"',
+        '" 3"',
+    ],
+)
+def test_a_cursor_that_no_page_gave_is_refused(client: Client, tenant: Tenant, text: str) -> None:
+    for url, key in [(EVENTS, tenant.workspace_key), ("/v1/key/company/events", tenant.company_key)]:
+        answer = get(client, url, key, cursor=cursor(text))
+        assert (answer.status_code, answer.json()["details"][0]["field"]) == (422, "cursor")
+
+
+def test_a_cursor_far_beyond_any_place_ends_the_list(client: Client, tenant: Tenant) -> None:
+    tenant.record()
+    assert len(get(client, EVENTS, tenant.workspace_key, cursor=cursor('"' + "9" * 30 + '"')).json()["events"]) == 1
+    assert get(client, EVENTS, tenant.workspace_key, cursor=cursor('"-' + "9" * 30 + '"')).json()["events"] == []
+
+
+def test_a_page_of_large_events_is_shorter_and_goes_on(client: Client, tenant: Tenant) -> None:
+    tenant.record(*[draft(payload={"text": "x" * 2_000_000}) for _ in range(7)], draft())
+    seen, sizes, query = [], [], {"limit": 500}
+    while True:
+        answer = get(client, "/v1/key/company/events", tenant.company_key, **query)
+        seen += [event["seq"] for event in answer.json()["events"]]
+        sizes.append(len(answer.content))
+        if answer.json()["nextCursor"] is None:
+            break
+        query["cursor"] = answer.json()["nextCursor"]
+    assert seen == [8, 7, 6, 5, 4, 3, 2, 1]
+    assert len(sizes) == 2
+    assert max(sizes) < 11_000_000
+
+
+def test_lists_of_every_length_end_where_they_should(client: Client, tenant: Tenant) -> None:
+    tenant.record(*[draft() for _ in range(60)])
+    for limit in (1, 19, 20, 21, 40, 59, 60, 61, 500):
+        body = get(client, EVENTS, tenant.workspace_key, limit=limit).json()
+        assert len(body["events"]) == min(limit, 60)
+        assert (body["nextCursor"] is None) == (limit >= 60)
+
+
+def test_a_busy_chain_is_answered_with_when_to_come_back(
+    client: Client, committed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audit.models.company.PATIENCE", "100ms")
+    tenant = open_tenant("Acme")
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            tenant.record()
+            held.set()
+            done.wait(10)
+        connection.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(10)
+    try:
+        answer = post(client, EVENTS, SENT, tenant.workspace_key)
+    finally:
+        done.set()
+        holder.join()
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "busy", "1")
+    assert AuditEvent.objects.count() == 1
+    assert post(client, EVENTS, SENT, tenant.workspace_key).status_code == 201
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.db.models import QuerySet
 from django.db.utils import InternalError
 
 from audit import chain, recording
@@ -114,3 +115,37 @@ def test_the_database_itself_refuses_every_change_of_an_event(tenant: Tenant, st
 def test_what_hyrelog_does_is_recorded_in_the_system_workspace(tenant: Tenant) -> None:
     event = recording.record_system(company=tenant.company, action="webhook.disabled", payload={"n": 1}, now=NOON)
     assert (event.workspace.name, event.category) == ("system", "hyrelog")
+
+
+def test_the_wait_for_a_head_bounds_no_other_lock_of_the_transaction(tenant: Tenant) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '7s'")
+        tenant.record()
+        cursor.execute("SHOW lock_timeout")
+        assert cursor.fetchone() == ("7s",)
+
+
+def plan(events: QuerySet[AuditEvent]) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_bitmapscan = off")
+    return events.explain()
+
+
+def test_indexes_serve_the_lists_of_a_company(tenant: Tenant) -> None:
+    tenant.record(*[draft(actor={"id": f"u{n}"}) for n in range(200)])
+    events = AuditEvent.objects.filter(company=tenant.company)
+    by_actor = plan(events.by_actor("u7").order_by("-id")[:100])
+    assert "event_company_actor" in by_actor
+    assert "actor ->> 'id'" in by_actor.split("Index Cond:")[1].splitlines()[0]
+    assert "Sort" not in by_actor
+    everything = plan(events.order_by("-id")[:100])
+    assert "event_company " in everything
+    assert "Sort" not in everything
+
+
+def test_no_index_of_events_repeats_the_beginning_of_another(db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indexdef FROM pg_indexes WHERE tablename = 'audit_auditevent'")
+        indexed = {row[0].split(" USING btree ")[1] for row in cursor.fetchall()}
+    assert indexed == {"(id)", "(company_id, id)", "(company_id, ((actor ->> 'id'::text)), id)", "(workspace_id, seq)"}

@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.management.workspaces import chosen_company, chosen_workspace
 from audit.models import ApiKey
+from audit.models.company import SystemWorkspaceReserved
 
 
 class Command(BaseCommand):
@@ -21,5 +22,8 @@ class Command(BaseCommand):
             raise CommandError("Name either --company ID or --workspace ID.")
         workspace = chosen_workspace(options["workspace"]) if options["workspace"] else None
         company = workspace.company if workspace else chosen_company(options["company"])
-        __, plaintext = ApiKey.objects.issue(company=company, workspace=workspace, name=options["name"])
+        try:
+            __, plaintext = ApiKey.objects.issue(company=company, workspace=workspace, name=options["name"])
+        except SystemWorkspaceReserved as error:
+            raise CommandError(str(error)) from None
         self.stdout.write(plaintext)

@@ -4,11 +4,16 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 from django.utils import timezone
 from tqdm import tqdm
 
-from audit.importing import FORMATS, UnreadableLine, count_lines, import_events, recognised_draft
+from audit.importing import FORMATS, DamagedFile, UnreadableLine, count_lines, import_events, recognised_draft
 from audit.management.workspaces import chosen_workspace
+from audit.models.company import ChainBusy, SystemWorkspaceReserved
+
+STOPPED = (OSError, UnreadableLine, DamagedFile, ChainBusy, DatabaseError)
+"""What ends an import before the end of its file."""
 
 
 class Command(BaseCommand):
@@ -21,20 +26,34 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         workspace, path = chosen_workspace(options["workspace"]), options["file"]
+        read = FORMATS.get(options["format"], recognised_draft)
+        recorded = 0
+
+        def advance(count: int) -> None:
+            nonlocal recorded
+            recorded += count
+            bar.update(count)
+
         try:
             with tqdm(total=count_lines(path), unit="event", desc=path.name) as bar:
-                total = import_events(
-                    path,
-                    workspace=workspace,
-                    read=FORMATS.get(options["format"], recognised_draft),
-                    clock=timezone.now,
-                    advance=bar.update,
-                )
-        except OSError as error:
-            raise CommandError(f"{path} cannot be read: {error.strerror or error}.") from None
-        except UnreadableLine as error:
-            recorded = bar.n
-            raise CommandError(
-                f"{path}, {error}. The first {recorded} events were recorded; mend the file and import the rest."
-            ) from None
-        self.stdout.write(f"{total} events recorded in workspace {workspace.name} ({workspace.id}).")
+                import_events(path, workspace=workspace, read=read, clock=timezone.now, advance=advance)
+        except SystemWorkspaceReserved as error:
+            raise CommandError(str(error)) from None
+        except STOPPED as error:
+            raise CommandError(f"{path}: {_reason(error)}. {_so_far(recorded)}") from error
+        if not recorded:
+            self.stdout.write(f"{path} holds no event; nothing was recorded.")
+            return
+        self.stdout.write(f"{recorded} events recorded in workspace {workspace.name} ({workspace.id}).")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror or error}"
+    return str(error).strip().rstrip(".")
+
+
+def _so_far(recorded: int) -> str:
+    if not recorded:
+        return "No event was recorded; mend the cause and start again."
+    return f"The first {recorded} events were recorded; mend the cause and import the rest."
