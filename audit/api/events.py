@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from audit import recording
 from audit.api.auth import client_address, company_key, key_of, workspace_key, workspace_of
 from audit.api.errors import ApiError, invalid_fields
-from audit.api.idempotency import Answer, once
+from audit.api.idempotency import HEADER, Answer, once
 from audit.api.pages import Page, page
 from audit.canonical import UncanonicalValue, check
 from audit.drafts import MOST_IDENTIFIER, MOST_NAME, MOST_TARGET, Draft, InvalidDraft
@@ -130,7 +130,13 @@ class Filters(Schema):
 FiltersQuery = Annotated[Filters, Query()]
 
 
-@router.post("/key/workspace/events", auth=workspace_key, response={201: dict[str, Any]}, summary="Record one event")
+@router.post(
+    "/key/workspace/events",
+    auth=workspace_key,
+    response={201: dict[str, Any]},
+    summary="Record one event",
+    openapi_extra=HEADER,
+)
 def record_event(request: HttpRequest, event: EventIn) -> Answer:
     """Append one event to the workspace's chain; `Idempotency-Key` makes it safe to repeat."""
 
@@ -141,7 +147,11 @@ def record_event(request: HttpRequest, event: EventIn) -> Answer:
 
 
 @router.post(
-    "/key/workspace/events/batch", auth=workspace_key, response={201: dict[str, Any]}, summary="Record many events"
+    "/key/workspace/events/batch",
+    auth=workspace_key,
+    response={201: dict[str, Any]},
+    summary="Record many events",
+    openapi_extra=HEADER,
 )
 def record_batch(request: HttpRequest, batch: BatchIn) -> Answer:
     """Append up to 1,000 events in order: all of them or, where one is not valid, none."""

@@ -16,6 +16,19 @@ from audit.models import ApiKey, IdempotencyRecord
 MOST = 255
 Answer = tuple[int, Any]
 
+HEADER = {
+    "parameters": [
+        {
+            "in": "header",
+            "name": "Idempotency-Key",
+            "required": False,
+            "schema": {"type": "string", "minLength": 1, "maxLength": MOST},
+            "description": "The same key and body within 24 hours answer as the first time; another body answers 409.",
+        }
+    ]
+}
+"""How a route's description tells of it (`openapi_extra`)."""
+
 
 def once(request: HttpRequest, key: ApiKey, *, route: str, now: datetime, answer: Callable[[], Answer]) -> Answer:
     """The answer of `answer()`, which runs in a transaction; with an `Idempotency-Key`, of the first time.

@@ -21,7 +21,7 @@ def validate_networks(networks: object) -> None:
         raise ValidationError('allowed_networks must be a list such as ["203.0.113.0/24"].')
     for network in networks:
         try:
-            ipaddress.ip_network(network)
+            ipaddress.ip_network(network if isinstance(network, str) else "")  # a number would be an address too
         except ValueError:
             raise ValidationError(f"{network!r} is not an IP network; write it like 203.0.113.0/24.") from None
 

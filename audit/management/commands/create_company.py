@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
-from audit.models import Company
+from audit.models import Company, Workspace
 
 
 class Command(BaseCommand):
@@ -18,6 +19,13 @@ class Command(BaseCommand):
 
     @transaction.atomic
     def handle(self, *_: Any, **options: Any) -> None:
+        try:
+            Company(name=options["name"].strip(), contact_email=options["email"]).full_clean()
+            Workspace(name=options["workspace"].strip()).full_clean(exclude=["company"])
+        except ValidationError as error:
+            raise CommandError(
+                "; ".join(f"{field}: {' '.join(rules)}" for field, rules in error.message_dict.items())
+            ) from None
         company = Company.objects.open(name=options["name"], contact_email=options["email"])
         workspace = company.add_workspace(name=options["workspace"])
         self.stdout.write(f"company {company.id}\nworkspace {workspace.id}")
