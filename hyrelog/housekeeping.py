@@ -1,5 +1,7 @@
 """Housekeeping: each kind of row that ends by its age, and who ends it."""
 
+import logging
+from collections.abc import Callable
 from datetime import datetime
 
 from audit.models import IdempotencyRecord
@@ -7,13 +9,35 @@ from audit.notices import notice
 from gdpr.models import ExportArchive
 from jobs import lanes
 
+logger = logging.getLogger(__name__)
+
+Step = Callable[[datetime], int]
+
+STEPS: dict[str, Step] = {
+    "idempotency_records": lambda now: IdempotencyRecord.objects.expired(now=now).delete()[0],
+    "worker_processes": lambda now: lanes.bury(),  # noqa: ARG005  leases go by the database's clock
+    "archives": lambda now: ExportArchive.objects.expire(now=now),
+}
+
+
+class StepsFailed(Exception):
+    """Some steps of housekeeping failed; all others were done, and these are tried again at the next run."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(f"housekeeping failed at {', '.join(names)}; why was logged for each. The other steps ran.")
+
 
 def run(*, now: datetime) -> dict[str, int]:
-    """End what is over; says how many of each."""
-    ended = {
-        "idempotency_records": IdempotencyRecord.objects.expired(now=now).delete()[0],
-        "worker_processes": lanes.bury(),
-        "archives": ExportArchive.objects.expire(now=now),
-    }
-    notice("housekeeping.done", **ended)
+    """End what is over; says how many of each. Raises StepsFailed, once every step was tried."""
+    ended: dict[str, int] = {}
+    failed: list[str] = []
+    for name, step in STEPS.items():
+        try:
+            ended[name] = step(now)
+        except Exception:
+            logger.exception("Housekeeping failed at %s; it goes on with the next step.", name)
+            failed.append(name)
+    notice("housekeeping.done", **ended, **({"failed": failed} if failed else {}))
+    if failed:
+        raise StepsFailed(failed)
     return ended

@@ -72,6 +72,7 @@ def configure(options: Mapping[str, Any]) -> None:
                 # uvicorn has made its own by now; its lines are to look like all others.
                 "uvicorn": {"handlers": [], "propagate": True},
                 "uvicorn.error": {"handlers": [], "propagate": True},
+                "uvicorn.access": {"handlers": [], "propagate": False},  # a proxy's business; paths may hold tokens
             },
         }
     )
