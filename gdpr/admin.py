@@ -9,7 +9,15 @@ from gdpr.models import DownloadLink, ExportArchive
 
 class LinkInline(admin.TabularInline[DownloadLink, ExportArchive]):
     model = DownloadLink
-    fields = readonly_fields = ("created_at", "created_by", "expires_at", "used_at", "revoked_at", "served_until")
+    fields = readonly_fields = (
+        "created_at",
+        "created_by",
+        "expires_at",
+        "used_at",
+        "revoked_at",
+        "served_until",
+        "sent",
+    )
     extra = 0
     can_delete = False
 

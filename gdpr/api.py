@@ -71,10 +71,10 @@ def get_export(request: HttpRequest, job_id: uuid.UUID) -> dict[str, Any]:
 @router.post("/key/company/gdpr/exports/{uuid:job_id}/links", auth=company_key, response={201: dict[str, Any]})
 def post_link(request: HttpRequest, job_id: uuid.UUID) -> tuple[int, dict[str, Any]]:
     """An address for one complete download, within an hour; whoever has it needs no key."""
-    archive = _archive(_export(request, job_id))
-    if archive is None or archive.status != ExportArchive.Status.READY:
+    archive, now = _archive(_export(request, job_id)), timezone.now()
+    if archive is None or not archive.downloadable(now=now):
         raise ApiError(409, "not_ready", "This export has no archive to download: it is not ready, or has expired.")
-    link, token = DownloadLink.objects.issue(archive=archive, created_by=key_of(request), now=timezone.now())
+    link, token = DownloadLink.objects.issue(archive=archive, created_by=key_of(request), now=now)
     url = request.build_absolute_uri(f"/v1/gdpr/downloads/{token}")
     return 201, {"url": url, "expiresAt": timestamp(link.expires_at)}
 

@@ -3,13 +3,15 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO, Any
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
+BATCH = 64 * 1024
+"""Bytes that are compressed at a time, at the least."""
 
 
 class DamagedArchive(Exception):
@@ -32,11 +34,10 @@ class Archive:
         """Write a table's rows, given as parts of JSON texts, as `data/<table>.ndjson`; says how many there were."""
         name, digest, rows, size = f"data/{table}.ndjson", hashlib.sha256(), 0, 0
         with self._zip.open(self._entry(name), "w", force_zip64=True) as entry:
-            for part in parts:
-                text = ("\n".join(part) + "\n").encode()
+            for text in _batches(parts):
                 entry.write(text)
                 digest.update(text)
-                rows, size = rows + len(part), size + len(text)
+                rows, size = rows + text.count(b"\n"), size + len(text)
         self.files.append({"name": name, "table": table, "rows": rows, "bytes": size, "sha256": digest.hexdigest()})
         return rows
 
@@ -58,6 +59,19 @@ class Archive:
         entry.compress_type = zipfile.ZIP_DEFLATED
         entry.external_attr = 0o600 << 16
         return entry
+
+
+def _batches(parts: Iterable[list[str]]) -> Iterator[bytearray]:
+    """The lines of all parts, some at a time: a whole part's text would take its memory once more."""
+    batch = bytearray()
+    for part in parts:
+        for row in part:
+            batch += row.encode()
+            batch += b"\n"
+            if len(batch) >= BATCH:
+                yield batch
+                batch = bytearray()
+    yield batch
 
 
 def verify(file: IO[bytes]) -> None:

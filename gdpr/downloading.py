@@ -1,8 +1,17 @@
-"""Downloading: an archive's bytes for whoever has a link that still works, whole or in ranges."""
+"""Downloading: an archive's bytes for whoever has a link that still works, whole or in ranges.
 
+What a link allows is told where it is declared (`DownloadLink`).
+"""
+
+import asyncio
 import re
-from collections.abc import AsyncIterator
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
+from typing import IO
 
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections, transaction
@@ -15,18 +24,45 @@ from gdpr import storage
 from gdpr.models import DownloadLink
 
 CHUNK = 256 * 1024
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+LAST = 32 * 1024
+"""The last bytes wait: they fit beside what an ASGI server still holds back (uvicorn: 64 KiB) and leave at once."""
+LOOK_FOR = 0.25
+"""Seconds that the last bytes wait, for a disconnect to show: a client that is gone by then was not served them."""
+_RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")  # more digits than any size has are not understood
+
+
+class TakenOver(Exception):
+    """A response's link was revoked, or another response continues with it: this one ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One response: the bytes from `start` up to `end`, sent while `holder` holds the link."""
+
+    link: DownloadLink
+    holder: uuid.UUID
+    start: int
+    end: int
+
+    @property
+    def serves_the_end(self) -> bool:
+        return self.end == self.link.archive.size
 
 
 def download(request: HttpRequest, token: str, *, now: datetime) -> HttpResponseBase:
-    """Serve an archive. Raises ApiError: 404 for an unknown token, 410 for one that no longer works, 416."""
+    """Serve an archive.
+
+    Raises ApiError: 404 for an unknown token, 409 while another download with it runs, 410 for one that no longer
+    works, 416, 503 where the file is not at hand.
+    """
     link = DownloadLink.objects.find(token)
     if link is None:
         raise not_found("download")
-    if why := link.refusal(now=now):
-        raise ApiError(410, "gone", f"This link {why}. Ask for a new one.")
     size, etag = link.archive.size, f'"{link.archive.sha256}"'
     start, end = _range(request, size=size, etag=etag)
+    _refuse(link, start, end, now=now)
+    if not storage.holds(link.archive.file):
+        raise ApiError(503, "unavailable", "The archive's file is not at hand on this server. Tell its operator.")
     partial = (start, end) != (0, size)
     headers = {
         "Content-Type": "application/zip",
@@ -42,9 +78,7 @@ def download(request: HttpRequest, token: str, *, now: datetime) -> HttpResponse
     status = 206 if partial else 200
     if request.method == "HEAD":
         return HttpResponse(status=status, headers=headers)
-    if not link.allot(end - start):
-        raise ApiError(410, "gone", "This link was used: it serves one complete download. Ask for a new one.")
-    return StreamingHttpResponse(_bytes(link, start, end), status=status, headers=headers)
+    return StreamingHttpResponse(_bytes(_begin(link, start, end, now=now)), status=status, headers=headers)
 
 
 def _range(request: HttpRequest, *, size: int, etag: str) -> tuple[int, int]:
@@ -64,27 +98,71 @@ def _range(request: HttpRequest, *, size: int, etag: str) -> tuple[int, int]:
     return start, end
 
 
-async def _bytes(link: DownloadLink, start: int, end: int) -> AsyncIterator[bytes]:
-    """The bytes, read by a thread; what was sent is noted however the transfer ends."""
-    sent = start
-    file = await sync_to_async(storage.open_file)(link.archive.file)
+def _refuse(link: DownloadLink, start: int, end: int, *, now: datetime) -> None:
+    if why := link.refusal(start=start, end=end, now=now):
+        raise ApiError(410, "gone", f"This link {why}. Ask for a new one.")
+
+
+def _begin(link: DownloadLink, start: int, end: int, *, now: datetime) -> Transfer:
+    if holder := link.begin(start=start, end=end, now=now):
+        return Transfer(link, holder, start, end)
+    link.refresh_from_db()
+    _refuse(link, start, end, now=now)
+    left = ceil((link.held_until - now).total_seconds()) if link.held_until else 1
+    raise ApiError(
+        409,
+        "busy",
+        "A download with this link is under way. Wait for its end, or continue it: ask for the bytes that you lack, "
+        "as in `Range: bytes=1000-`.",
+        headers={"Retry-After": str(max(1, left))},
+    )
+
+
+async def _bytes(transfer: Transfer) -> AsyncIterator[bytes]:
+    """The bytes, read and noted by a thread; the link is let go however the transfer ends."""
+    at, last = transfer.start, max(transfer.start, transfer.end - LAST)
+    file = await sync_to_async(storage.open_file)(transfer.link.archive.file)
     try:
-        await sync_to_async(file.seek)(start)
-        while sent < end:
-            chunk = await sync_to_async(file.read)(min(CHUNK, end - sent))
-            if not chunk:
-                raise OSError(f"{link.archive.file} ended {end - sent} bytes early")
-            yield chunk
-            sent += len(chunk)
+        while at < transfer.end:
+            if at == last and transfer.serves_the_end:
+                yield b""  # the server asks for more once nearly all before it has left
+                await asyncio.sleep(LOOK_FOR)  # Django cancels us here if the client is gone
+            until = min(at + CHUNK, transfer.end if at >= last else last)
+            yield await sync_to_async(_read)(file, transfer, at, until)
+            at = until
     finally:
         file.close()
-        await sync_to_async(_record)(link, start, sent, end - sent)
+        # A client closes as soon as it has the last byte: the disconnect must not cancel what notes that.
+        await asyncio.shield(sync_to_async(_end)(transfer, complete=at == transfer.end))
 
 
-def _record(link: DownloadLink, start: int, end: int, unsent: int) -> None:
-    now = timezone.now()
+@contextmanager
+def _connection_given_back() -> Iterator[None]:
+    """A slow client must not keep a connection to the database from everybody else for as long as it takes."""
+    try:
+        yield
+    finally:
+        close_old_connections()
+
+
+@_connection_given_back()
+def _read(file: IO[bytes], transfer: Transfer, start: int, end: int) -> bytes:
+    """Note some bytes, as about to leave, and read them."""
+    if not transfer.link.note(holder=transfer.holder, start=start, end=end, now=timezone.now()):
+        raise TakenOver(f"link {transfer.link.id}: revoked, or continued by another request, at byte {start}")
+    file.seek(start)
+    chunk = file.read(end - start)
+    if len(chunk) < end - start:
+        raise OSError(f"{transfer.link.archive.file} ended {end - start - len(chunk)} bytes before byte {end}")
+    return chunk
+
+
+@_connection_given_back()
+def _end(transfer: Transfer, *, complete: bool) -> None:
+    link, now = transfer.link, timezone.now()
     with transaction.atomic():
-        if link.record_served(start=start, end=end, unsent=unsent, now=now):
+        if complete and transfer.serves_the_end and link.finish(holder=transfer.holder, now=now):
             payload: dict[str, object] = {"jobId": str(link.archive.job_id), "linkId": str(link.id)}
             recording.record_system(company=link.company, action="gdpr.export.downloaded", payload=payload, now=now)
-    close_old_connections()  # after a broken transfer this is no request's thread: nobody else would
+        else:
+            link.let_go(holder=transfer.holder)

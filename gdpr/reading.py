@@ -13,7 +13,13 @@ from audit.models import AuditEvent, ChainHead
 from audit.personal_data import Covered
 
 PART = 2_000
-"""Rows of one statement."""
+"""Rows of one statement, at the most."""
+PART_BYTES = 4 * 1024 * 1024
+"""Bytes of one statement's rows, as far as their sizes are known beforehand; one row comes in any case."""
+MOST_COMPRESSED = {"pglz": 88, "lz4": 255}
+"""How many bytes one stored byte stands for at the most: a copy of 273 bytes takes pglz 3⅛, lz4 counts 255 a byte."""
+VARIABLE = ("JSONField", "TextField", "BinaryField")
+"""Columns whose values may be large. All others are small enough for their number to bound them."""
 
 
 def chain_heads(company_id: uuid.UUID) -> dict[uuid.UUID, int]:
@@ -23,7 +29,7 @@ def chain_heads(company_id: uuid.UUID) -> dict[uuid.UUID, int]:
 
 
 def read(table: Covered, *, company_id: uuid.UUID, heads: dict[uuid.UUID, int]) -> Iterator[list[str]]:
-    """The company's rows of a table, as parts of at most 2,000 JSON texts, without the redacted columns."""
+    """The company's rows of a table, as parts of bounded size, one JSON text a row, without the redacted columns."""
     if table.model is AuditEvent:
         for workspace_id, head in heads.items():
             yield from _parts(table, "workspace_id = %s AND seq <= %s", [workspace_id, head], keyset="seq", first=0)
@@ -47,24 +53,44 @@ def columns(table: Covered) -> list[str]:
 
 
 def _parts(table: Covered, where: str, values: list[Any], *, keyset: str, first: Any) -> Iterator[list[str]]:
-    # Names come from the models and the declarations, never from outside; values are parameters.
-    chosen = ", ".join(f'"{column}"' for column in columns(table))
-    statement = (
-        f"SELECT {keyset}, row_to_json(chosen)::text FROM ("  # noqa: S608
-        f"SELECT {chosen} FROM {table.table} WHERE {where} AND {keyset} > %s ORDER BY {keyset} LIMIT {PART}"
-        ") AS chosen"
-    )
-    after = first
+    statement, after, limit = _statement(table, where, keyset=keyset), first, PART
     while True:
         with connection.cursor() as cursor:
-            cursor.execute(statement, [*values, after])
+            cursor.execute(statement, [*values, after, limit, PART_BYTES])
             rows = cursor.fetchall()
         if not rows:
             return
         yield [row[1] for row in rows]
         after = rows[-1][0]
-        if len(rows) < PART:
-            return
+        # Where bytes were the bound, looking at 2,000 rows for each few would be in vain.
+        limit = min(PART, 2 * len(rows) + 8)
+
+
+def _statement(table: Covered, where: str, *, keyset: str) -> str:
+    """One part: rows in keyset order, up to the one whose predecessors take PART_BYTES together.
+
+    Names come from the models and the declarations, never from outside; values are parameters.
+    """
+    chosen = ", ".join(f'"{column}"' for column in columns(table))
+    before = f"ORDER BY {keyset} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
+    return (
+        f"SELECT {keyset}, row_to_json(chosen)::text FROM (SELECT {chosen} FROM ("  # noqa: S608
+        f"SELECT {chosen}, sum({_weight(table)}) OVER ({before}) AS before FROM ("
+        f"SELECT {chosen} FROM {table.table} WHERE {where} AND {keyset} > %s ORDER BY {keyset} LIMIT %s"
+        f") AS looked_at) AS weighed WHERE before IS NULL OR before < %s) AS chosen ORDER BY {keyset}"
+    )
+
+
+def _weight(table: Covered) -> str:
+    """How many bytes a row may take, told from what is stored: to unpack each value only to size it costs much."""
+    cases = " ".join(f"WHEN '{method}' THEN {times}" for method, times in MOST_COMPRESSED.items())
+    large = [f.column for f in table.model._meta.concrete_fields if f.get_internal_type() in VARIABLE]  # noqa: SLF001
+    sizes = [
+        f'coalesce(pg_column_size("{column}") * CASE pg_column_compression("{column}") {cases} ELSE 1 END, 0)'
+        for column in large
+        if column not in table.redact
+    ]
+    return " + ".join(["0", *sizes])
 
 
 def _lowest(table: Covered) -> Any:

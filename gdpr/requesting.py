@@ -35,7 +35,9 @@ def request_export(*, api_key: ApiKey, scope: str, now: datetime) -> tuple[Job, 
     exports = Job.objects.of(company).filter(type=EXPORT)
     if running := exports.active().filter(key=scope).first():
         return running, False
-    recent = exports.filter(created_at__gt=now - DAY).order_by("created_at")
+    # Those that yielded nothing use up nothing.
+    counted = exports.exclude(status__in=[Job.Status.FAILED, Job.Status.CANCELLED])
+    recent = counted.filter(created_at__gt=now - DAY).order_by("created_at")
     if len(recent) >= settings.GDPR_EXPORTS_PER_DAY:
         limit = settings.GDPR_EXPORTS_PER_DAY
         raise TooManyExports(limit=limit, retry_after=recent[len(recent) - limit].created_at + DAY - now)

@@ -31,12 +31,19 @@ def publish(name: str, file: IO[bytes]) -> None:
     """Give a draft its name, once all of it is on the disk."""
     file.flush()
     os.fsync(file.fileno())
-    (_folder() / f".{name}.part").replace(_folder() / name)
+    folder = _folder()
+    (folder / f".{name}.part").replace(folder / name)
+    _sync(folder)
 
 
 def open_file(name: str) -> IO[bytes]:
     """A published file, to read."""
     return (_folder() / name).open("rb")
+
+
+def holds(name: str) -> bool:
+    """Whether a published file is here: a folder that machines do not share has only what was made on this one."""
+    return (_folder() / name).is_file()
 
 
 def delete(name: str) -> None:
@@ -54,6 +61,15 @@ def strays(*, before: datetime) -> set[str]:
     """The names of archives and of drafts that nobody wrote to since `before`; files that are not ours are left out."""
     old = (path for path in _folder().iterdir() if path.stat().st_mtime < before.timestamp())
     return {path.name for path in old if _OURS.fullmatch(path.name) and path.is_file()}
+
+
+def _sync(folder: Path) -> None:
+    """Have the names in a folder survive a power cut: a file's own fsync says nothing of its name."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _folder() -> Path:

@@ -1,3 +1,4 @@
+import logging
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -6,8 +7,11 @@ from django.db import models
 from audit.chain import timestamp
 from audit.ids import uuid7
 from audit.models import Company
+from audit.notices import notice
 from gdpr import storage
 from jobs.models import Job
+
+logger = logging.getLogger(__name__)
 
 KEPT_FOR = timedelta(days=7)
 STRAY_AFTER = timedelta(days=1)
@@ -25,11 +29,9 @@ class ExportArchiveQuerySet(models.QuerySet["ExportArchive"]):
 
     def expire(self, *, now: datetime) -> int:
         """Delete the files of archives whose time is over; says how many."""
-        over = list(self.ready().filter(expires_at__lte=now))
-        for archive in over:
-            archive.expire()
+        ended = sum(archive.expire() for archive in self.ready().filter(expires_at__lte=now))
         self._delete_strays(before=now - STRAY_AFTER)
-        return len(over)
+        return ended
 
     def _delete_strays(self, *, before: datetime) -> None:
         """A worker that died on a job's last attempt left a file that no further attempt clears away.
@@ -39,7 +41,7 @@ class ExportArchiveQuerySet(models.QuerySet["ExportArchive"]):
         for name in storage.strays(before=before):
             job_id = name.lstrip(".")[:36]
             if Job.objects.filter(pk=job_id).exists() and not self.ready().filter(file=name).exists():
-                storage.delete(name)
+                _delete(name)
 
 
 class ExportArchive(models.Model):
@@ -48,7 +50,7 @@ class ExportArchive(models.Model):
     Status = Status
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    company = models.ForeignKey(Company, on_delete=models.PROTECT, related_name="archives")
+    company = models.ForeignKey(Company, on_delete=models.PROTECT, related_name="archives", db_index=False)
     job = models.OneToOneField(Job, on_delete=models.PROTECT, related_name="archive")
     scope = models.CharField(max_length=10)
     status = models.CharField(max_length=7, choices=Status.choices, default=Status.READY)
@@ -62,16 +64,40 @@ class ExportArchive(models.Model):
     objects = ExportArchiveQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index(fields=["expires_at"], name="archive_expiry", condition=models.Q(status="READY"))]
+        indexes = [
+            models.Index(fields=["expires_at"], name="archive_expiry", condition=models.Q(status="READY")),
+            # Exports, in keyset order.
+            models.Index(fields=["company", "id"], name="archive_company_id"),
+        ]
 
     def __str__(self) -> str:
         return self.file
 
-    def expire(self) -> None:
-        """Delete the file; a second call finds nothing to do."""
-        storage.delete(self.file)
+    def downloadable(self, *, now: datetime) -> bool:
+        """Whether it is kept still; housekeeping may be some minutes late."""
+        return self.status == Status.READY and now < self.expires_at
+
+    def expire(self) -> bool:
+        """Delete the file; says whether there was one to delete.
+
+        Where there is none, it may well lie on another machine, if EXPORT_STORAGE is not shared as it should be: then
+        the archive stays READY, to be tried again from there.
+        """
+        if not storage.holds(self.file):
+            logger.warning(
+                "The file %s of an expired archive is not in EXPORT_STORAGE on this machine and cannot be deleted from "
+                "here. If it lies on another machine, share the folder; if it is gone for good, put an empty file of "
+                "that name there: the next run ends the archive with it.",
+                self.file,
+            )
+            notice("export.file_missing", archive=self.pk, file=self.file)
+            return False
+        # The record comes first: what remains if this process dies in between is a stray, which is cleared away.
+        if not ExportArchive.objects.ready().filter(pk=self.pk).update(status=Status.EXPIRED):
+            return False
         self.status = Status.EXPIRED
-        self.save(update_fields=["status"])
+        _delete(self.file)
+        return True
 
     def as_json(self) -> dict[str, Any]:
         """The archive as the API shows it."""
@@ -83,3 +109,11 @@ class ExportArchive(models.Model):
             "createdAt": timestamp(self.created_at),
             "expiresAt": timestamp(self.expires_at),
         }
+
+
+def _delete(name: str) -> None:
+    """Delete a file. One that cannot be deleted keeps no other from it; a stray by then, it is tried again later."""
+    try:
+        storage.delete(name)
+    except OSError as error:
+        logger.warning("The file %s in EXPORT_STORAGE cannot be deleted: %s. Delete it by hand.", name, error)

@@ -1,9 +1,10 @@
 import hashlib
 import secrets
+import uuid
 from datetime import datetime, timedelta
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, When
 from django.db.models.functions import Greatest
 
 from audit.ids import uuid7
@@ -11,6 +12,12 @@ from audit.models import ApiKey, Company
 from gdpr.models.archive import ExportArchive
 
 VALID_FOR = timedelta(hours=1)
+CONTINUABLE_FOR = timedelta(minutes=10)
+"""How long after its complete download a link still serves the rest to a client that lost the end of it."""
+HELD_FOR = timedelta(seconds=30)
+"""How long a response that takes no further chunk keeps another from beginning: one whose process died, say."""
+TIMES_SENT = 3
+"""How many times an archive's bytes one link sends at the most, broken transfers included."""
 TOKEN_BYTES = 32
 
 
@@ -29,58 +36,107 @@ class DownloadLinkQuerySet(models.QuerySet["DownloadLink"]):
         return link, token
 
     def find(self, token: str) -> "DownloadLink | None":
-        return self.select_related("archive", "company").filter(digest=digest(token)).first()
+        return self.select_related("archive", "company", "created_by").filter(digest=digest(token)).first()
 
 
 class DownloadLink(models.Model):
-    """A secret address of one archive: for an hour, and for one complete download."""
+    """A secret address of one archive: for an hour, and for one complete download.
+
+    - One response at a time holds the link. Each chunk is noted before it leaves, which also prolongs the hold; a hold
+      that was not prolonged for 30 s has lapsed.
+    - A request from the first byte waits its turn: while another holds the link, it is refused (409).
+    - A request from a later byte continues what broke, and takes the hold over at once; the response before it ends.
+    - The link is used when a response that held it to its normal end served the last byte, with every byte before it
+      served too, by that response or by those it continued. From then on only continuing is allowed, for 10 minutes:
+      the end of what was handed to the network may still have been lost there, unseen from here.
+    - All responses together send at most three times the archive's bytes.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    company = models.ForeignKey(Company, on_delete=models.PROTECT, related_name="+")
+    company = models.ForeignKey(Company, on_delete=models.PROTECT, related_name="+", db_index=False)
     archive = models.ForeignKey(ExportArchive, on_delete=models.PROTECT, related_name="links")
     digest = models.CharField(max_length=64, unique=True, editable=False)
-    created_by = models.ForeignKey(ApiKey, on_delete=models.PROTECT, related_name="+")
+    # Nothing looks links up by their key, and keys are revoked, not deleted.
+    created_by = models.ForeignKey(ApiKey, on_delete=models.PROTECT, related_name="+", db_index=False)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
     used_at = models.DateTimeField(null=True, blank=True, editable=False)
-    allotted = models.BigIntegerField(default=0, editable=False, help_text="Bytes sent, and being sent.")
+    holder = models.UUIDField(null=True, blank=True, editable=False, help_text="The response that is being sent.")
+    held_until = models.DateTimeField(null=True, blank=True, editable=False)
+    sent = models.BigIntegerField(default=0, editable=False, help_text="Bytes sent, repeated ones included.")
     served_until = models.BigIntegerField(default=0, editable=False, help_text="Bytes served without a gap.")
 
     objects = DownloadLinkQuerySet.as_manager()
 
+    class Meta:
+        indexes = [models.Index(fields=["company", "id"], name="link_company_id")]  # exports, in keyset order
+
     def __str__(self) -> str:
         return f"{self.archive_id} until {self.expires_at:%Y-%m-%d %H:%M}"
 
-    def refusal(self, *, now: datetime) -> str:
-        """Why the link no longer works; empty if it does."""
-        if self.revoked_at is not None:
-            return "was revoked"
-        if self.used_at is not None:
-            return "was used: a link serves one complete download"
-        if self.expires_at <= now or self.archive.status != ExportArchive.Status.READY:
+    def refusal(self, *, start: int, end: int, now: datetime) -> str:
+        """Why the link does not serve the bytes from `start` up to `end` any more; empty if it does."""
+        if withdrawn := self._withdrawal():
+            return withdrawn
+        if self.expires_at <= now or not self.archive.downloadable(now=now):
             return f"expired at {self.expires_at:%Y-%m-%d %H:%M} UTC"
+        if self._is_used(start=start, now=now):
+            return "was used: a link serves one complete download"
+        if self.sent > self._most(end - start):
+            return f"has sent all that one link sends: {TIMES_SENT} times the archive's {self.archive.size} bytes"
         return ""
 
-    def allot(self, count: int) -> bool:
-        """Set `count` bytes aside for a response; says whether the link had as many left.
+    def _withdrawal(self) -> str:
+        """Whose decision ended the link before its time; empty if nobody's."""
+        if self.revoked_at is not None:
+            return "was revoked"
+        if self.created_by.revoked_at is not None:
+            return "was made with an API key that was revoked"
+        return "belongs to a company that was closed" if self.company.closed_at is not None else ""
 
-        One complete download, and half of one for what broken transfers repeat: two complete ones never fit, also where
-        both begin at once.
-        """
-        most = self.archive.size + self.archive.size // 2
-        links = DownloadLink.objects.filter(pk=self.pk, used_at=None, allotted__lte=most - count)
-        return bool(links.update(allotted=F("allotted") + count))
+    def _is_used(self, *, start: int, now: datetime) -> bool:
+        if self.used_at is not None:
+            return start == 0 or self.used_at <= now - CONTINUABLE_FOR
+        # The last byte was noted and is leaving: whoever has it may ask again before the end of it is on record.
+        return start == 0 and self.is_held(now=now) and self.served_until >= self.archive.size
 
-    def record_served(self, *, start: int, end: int, unsent: int, now: datetime) -> bool:
-        """Note that the bytes from `start` up to `end` were sent, and `unsent` of those set aside were not.
+    def is_held(self, *, now: datetime) -> bool:
+        return self.held_until is not None and self.held_until > now
 
-        Says whether that completed the download.
-        """
-        links = DownloadLink.objects.filter(pk=self.pk)
-        links.update(allotted=F("allotted") - unsent)
-        links.filter(served_until__gte=start).update(served_until=Greatest(F("served_until"), end))
-        return bool(links.filter(Q(used_at=None), served_until__gte=self.archive.size).update(used_at=now))
+    def _most(self, count: int) -> int:
+        """How much may have been sent before, for a response of `count` bytes to begin."""
+        return TIMES_SENT * self.archive.size - count
+
+    # What follows changes the row by compare-and-set and says whether it won.
+
+    def begin(self, *, start: int, end: int, now: datetime) -> uuid.UUID | None:
+        """Take hold of the link for a response of the bytes from `start` up to `end`; its holder's id, or None."""
+        free = DownloadLink.objects.filter(pk=self.pk, revoked_at=None, sent__lte=self._most(end - start))
+        if start == 0:
+            free = free.filter(Q(held_until=None) | Q(held_until__lte=now), used_at=None)
+        else:
+            free = free.filter(Q(used_at=None) | Q(used_at__gt=now - CONTINUABLE_FOR))
+        holder = uuid.uuid4()
+        return holder if free.update(holder=holder, held_until=now + HELD_FOR) else None
+
+    def note(self, *, holder: uuid.UUID, start: int, end: int, now: datetime) -> bool:
+        """Note that the bytes from `start` up to `end` are about to leave; False once another took the link over."""
+        held = DownloadLink.objects.filter(pk=self.pk, holder=holder, revoked_at=None)
+        adjoining = When(served_until__gte=start, then=Greatest(F("served_until"), end))
+        served = Case(adjoining, default=F("served_until"))
+        return bool(held.update(sent=F("sent") + end - start, served_until=served, held_until=now + HELD_FOR))
+
+    def let_go(self, *, holder: uuid.UUID) -> bool:
+        """End the hold of a response that broke."""
+        held = DownloadLink.objects.filter(pk=self.pk, holder=holder)
+        return bool(held.update(holder=None, held_until=None))
+
+    def finish(self, *, holder: uuid.UUID, now: datetime) -> bool:
+        """End the hold of a response that ended normally with the last byte; says whether that used the link up."""
+        held = DownloadLink.objects.filter(pk=self.pk, holder=holder)
+        whole = held.filter(used_at=None, served_until__gte=self.archive.size)
+        return bool(whole.update(used_at=now, holder=None, held_until=None))
 
 
 def digest(token: str) -> str:

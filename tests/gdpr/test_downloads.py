@@ -9,49 +9,23 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection
-from django.test import AsyncClient, Client
+from django.test import AsyncClient
 from django.utils import timezone
 
 from audit.models import AuditEvent
-from gdpr import storage
+from gdpr import downloading
+from gdpr.downloading import CHUNK, LAST, TakenOver
 from gdpr.models import DownloadLink, ExportArchive
 from hyrelog.ops.logs import RedactingFormatter
-from jobs.enqueueing import enqueue
 from tests.api import Api
-from tests.conftest import Tenant, open_tenant
-
-CONTENT = bytes(range(256)) * 4000
-
-
-@pytest.fixture
-def made(committed: None, client: Client, tmp_path: Path, settings: Any) -> tuple[Tenant, Api, str]:
-    """A tenant, its API, and the id of an export whose archive is CONTENT. Streams read from threads of their own."""
-    settings.EXPORT_STORAGE = str(tmp_path)
-    tenant = open_tenant("Acme")
-    job, _ = enqueue("gdpr.export", {"scope": "company"}, company=tenant.company, now=timezone.now())
-    with storage.draft("x.zip") as file:
-        file.write(CONTENT)
-        storage.publish("x.zip", file)
-    ExportArchive.objects.create(
-        company=tenant.company,
-        job=job,
-        scope="company",
-        file="x.zip",
-        size=len(CONTENT),
-        sha256=hashlib.sha256(CONTENT).hexdigest(),
-        counts={},
-        created_at=timezone.now(),
-        expires_at=timezone.now() + timedelta(days=7),
-    )
-    return tenant, Api(client, tenant.company_key), str(job.id)
+from tests.conftest import Tenant
+from tests.gdpr.conftest import CONTENT
 
 
-@pytest.fixture
-def url(made: tuple[Tenant, Api, str]) -> str:
-    _, api, job_id = made
-    answer = api.post(f"/v1/key/company/gdpr/exports/{job_id}/links")
-    assert answer.status_code == 201
-    return str(answer.json()["url"])
+@pytest.fixture(autouse=True)
+def do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No client goes away unseen here: nobody need look for it."""
+    monkeypatch.setattr(downloading, "LOOK_FOR", 0)
 
 
 async def fetch(url: str, method: str = "get", **headers: str) -> tuple[Any, bytes]:
@@ -78,26 +52,128 @@ def test_a_link_serves_the_archive_once(url: str) -> None:
 
 
 def test_two_downloads_at_once_are_one_too_many(url: str) -> None:
-    async def both() -> list[int]:
+    async def both() -> tuple[Any, Any]:
         first: Any = await AsyncClient().get(url)
         second = await AsyncClient().get(url)
         _ = [chunk async for chunk in first.streaming_content]
-        return [first.status_code, second.status_code]
+        return first, second
 
-    assert async_to_sync(both)() == [200, 410]
+    first, second = async_to_sync(both)()
+    assert (first.status_code, second.status_code) == (200, 409)
+    assert second.json()["code"] == "busy"
+    assert 0 < int(second.headers["retry-after"]) <= 30
+    assert get(url)[0].status_code == 410
 
 
-def test_a_transfer_that_broke_gives_back_what_it_did_not_send(url: str) -> None:
-    async def break_off() -> None:
-        response: Any = await AsyncClient().get(url)
-        stream = response.streaming_content
-        await anext(stream)
-        await stream.aclose()
+async def take(url: str, count: int, **headers: str) -> bytes:
+    """Begin a download and break it off after some chunks."""
+    response: Any = await AsyncClient().get(url, headers=headers)
+    stream = response.streaming_content
+    taken = b"".join([await anext(stream) for _ in range(count)])
+    await stream.aclose()
+    return taken
 
-    for _ in range(3):
-        async_to_sync(break_off)()
-    assert DownloadLink.objects.get().allotted == 0
+
+def test_a_transfer_that_broke_uses_nothing_up_and_can_be_repeated_from_the_start(url: str) -> None:
+    assert async_to_sync(take)(url, 1) == CONTENT[:CHUNK]
+    link = DownloadLink.objects.get()
+    assert (link.used_at, link.holder, link.sent) == (None, None, CHUNK)
     assert get(url)[1] == CONTENT
+    assert AuditEvent.objects.filter(action="gdpr.export.downloaded").count() == 1
+
+
+def test_a_client_that_is_gone_before_the_last_bytes_was_not_served_them(url: str) -> None:
+    async_to_sync(take)(url, 5)  # the last of them is the empty one after which the last bytes wait
+    assert DownloadLink.objects.get().served_until == len(CONTENT) - LAST
+    assert not AuditEvent.objects.filter(action="gdpr.export.downloaded").exists()
+    assert get(url)[1] == CONTENT
+
+
+def test_a_response_that_broke_with_its_last_bytes_is_no_download(url: str) -> None:
+    assert async_to_sync(take)(url, 6) == CONTENT
+    assert not AuditEvent.objects.filter(action="gdpr.export.downloaded").exists()
+    assert get(url)[1] == CONTENT
+
+
+def test_what_one_link_sends_is_bounded(url: str) -> None:
+    for _ in range(7):
+        async_to_sync(take)(url, 1)
+    assert get(url)[0].status_code == 200
+    most = 3 * len(CONTENT)
+    assert DownloadLink.objects.get().sent == len(CONTENT) + 7 * CHUNK <= most
+    refused, error = get(url, range="bytes=1-")
+    assert (refused.status_code, DownloadLink.objects.get().sent <= most) == (410, True)
+    assert b"3 times" in error
+
+
+def test_a_response_that_never_began_or_whose_process_died_does_not_keep_the_link(url: str) -> None:
+    link = DownloadLink.objects.get()
+    begun = timezone.now() - timedelta(seconds=31)
+    holder = link.begin(start=0, end=len(CONTENT), now=begun)
+    assert holder
+    assert link.note(holder=holder, start=0, end=1000, now=begun)
+    assert get(url)[1] == CONTENT  # its hold has lapsed
+    assert not link.note(holder=holder, start=1000, end=2000, now=timezone.now())
+
+
+def test_a_request_that_continues_need_not_wait_for_the_hold_of_a_dead_process(url: str) -> None:
+    link = DownloadLink.objects.get()
+    holder = link.begin(start=0, end=len(CONTENT), now=timezone.now())
+    assert holder
+    link.note(holder=holder, start=0, end=CHUNK, now=timezone.now())
+    assert get(url)[0].status_code == 409
+    response, rest = get(url, range=f"bytes={CHUNK - 7}-")
+    assert (response.status_code, rest) == (206, CONTENT[CHUNK - 7 :])
+    assert get(url)[0].status_code == 410
+    assert AuditEvent.objects.filter(action="gdpr.export.downloaded").count() == 1
+
+
+def test_the_response_that_another_continues_ends(url: str) -> None:
+    async def both() -> None:
+        first: Any = await AsyncClient().get(url)
+        await anext(first.streaming_content)
+        await AsyncClient().get(url, headers={"range": "bytes=1-"})
+        with pytest.raises(TakenOver, match="continued by another request"):
+            await anext(first.streaming_content)
+
+    async_to_sync(both)()
+    assert not AuditEvent.objects.filter(action="gdpr.export.downloaded").exists()
+
+
+def test_a_used_link_still_serves_the_end_to_who_lost_it_for_ten_minutes(url: str) -> None:
+    assert get(url)[1] == CONTENT
+    response, rest = get(url, range="bytes=1000-")
+    assert (response.status_code, rest) == (206, CONTENT[1000:])
+    assert get(url, range="bytes=0-")[0].status_code == 410
+    assert AuditEvent.objects.filter(action="gdpr.export.downloaded").count() == 1
+    DownloadLink.objects.update(used_at=timezone.now() - timedelta(minutes=10))
+    assert get(url, range="bytes=1000-")[0].status_code == 410
+
+
+def test_the_end_without_what_comes_before_it_does_not_use_a_link_up(url: str) -> None:
+    get(url, range="bytes=0-999")
+    get(url, range="bytes=2000-")
+    assert not AuditEvent.objects.filter(action="gdpr.export.downloaded").exists()
+
+
+def test_revoking_a_link_ends_what_it_serves(url: str) -> None:
+    async def begin_and_revoke() -> None:
+        response: Any = await AsyncClient().get(url)
+        await anext(response.streaming_content)
+        await DownloadLink.objects.aupdate(revoked_at=timezone.now())
+        with pytest.raises(TakenOver, match="revoked"):
+            await anext(response.streaming_content)
+
+    async_to_sync(begin_and_revoke)()
+
+
+def test_a_file_that_is_not_at_hand_is_said_and_uses_nothing_up(url: str, tmp_path: Path) -> None:
+    elsewhere = (tmp_path / "x.zip").rename(tmp_path / "y.zip")
+    response, error = get(url)
+    assert response.status_code == 503
+    assert b"not at hand" in error
+    elsewhere.rename(tmp_path / "x.zip")
+    assert get(url)[0].status_code == 200
 
 
 def test_the_log_never_holds_a_link_that_works(url: str) -> None:
@@ -139,7 +215,9 @@ def test_a_range_outside_is_416(url: str, asked: str) -> None:
     assert (response.status_code, response.headers["content-range"]) == (416, f"bytes */{len(CONTENT)}")
 
 
-@pytest.mark.parametrize("asked", ["bytes=-", "bytes=a-b", "bytes=0-1,5-6", "lines=1-2"])
+@pytest.mark.parametrize(
+    "asked", ["bytes=-", "bytes=a-b", "bytes=0-1,5-6", "lines=1-2", f"bytes={'9' * 5000}-", f"bytes=0-{'9' * 5000}"]
+)
 def test_a_range_that_is_not_understood_is_answered_in_full(url: str, asked: str) -> None:
     response, body = get(url, range=asked)
     assert (response.status_code, body) == (200, CONTENT)
@@ -181,6 +259,25 @@ def test_an_expired_or_revoked_link_is_gone(url: str, change: dict[str, Any], wh
     response, body = get(url)
     assert response.status_code == 410
     assert why in body
+
+
+def test_a_link_ends_with_the_key_that_made_it(url: str) -> None:
+    DownloadLink.objects.get().created_by.revoke(now=timezone.now())
+    response, error = get(url)
+    assert response.status_code == 410
+    assert b"key that was revoked" in error
+
+
+def test_a_link_ends_with_its_company(url: str) -> None:
+    DownloadLink.objects.get().company.close(now=timezone.now())
+    response, error = get(url)
+    assert response.status_code == 410
+    assert b"company that was closed" in error
+
+
+def test_a_link_ends_with_its_archive_s_time_though_nobody_swept_it(url: str) -> None:
+    ExportArchive.objects.update(expires_at=timezone.now())
+    assert get(url)[0].status_code == 410
 
 
 def test_a_link_ends_with_its_archive(made: tuple[Tenant, Api, str], url: str) -> None:

@@ -1,6 +1,8 @@
 import io
 import json
 import os
+import secrets
+import tracemalloc
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator
@@ -122,6 +124,38 @@ def test_rows_are_read_in_parts(tenant: Tenant, monkeypatch: pytest.MonkeyPatch)
     assert [len(part) for part in parts] == [4, 4, 2]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["x" * 1_000, "x" * 1_000_000, secrets.token_urlsafe(750_000)],
+    ids=["small", "compressible", "random"],
+)
+def test_a_part_is_bounded_by_its_bytes(tenant: Tenant, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    most = 3 * len(text)
+    monkeypatch.setattr(reading, "PART_BYTES", most)
+    tenant.record(*[draft(payload={"text": text, "n": n}) for n in range(12)])
+    table = next(table for table in covered() if table.model is AuditEvent)
+    heads = reading.chain_heads(tenant.company.id)
+    parts = list(reading.read(table, company_id=tenant.company.id, heads=heads))
+    assert max(len(part) for part in parts) <= 4
+    assert [json.loads(row)["payload"]["n"] for part in parts for row in part] == list(range(12))
+
+
+def test_memory_is_bounded_however_large_the_events_are(api: Api, tenant: Tenant, work: Work) -> None:
+    text = secrets.token_urlsafe(1_500_000)
+    for n in range(30):
+        tenant.record(draft(payload={"text": text[n:]}), draft(payload={"text": "x" * 2_000_000}))
+    request(api)
+    tracemalloc.start()
+    try:
+        job = work()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert job.status == "COMPLETED", job.error
+    assert job.archive.counts["audit_auditevent"] == 61
+    assert peak < 32 << 20
+
+
 def test_a_second_request_while_one_is_under_way_is_answered_with_that_one(api: Api, work: Work) -> None:
     first, second = request(api), request(api)
     assert (first.status_code, second.status_code) == (202, 202)
@@ -140,6 +174,14 @@ def test_a_company_has_five_exports_a_day(api: Api, other_api: Api, work: Work) 
     assert 86_000 < int(refused.headers["retry-after"]) <= 86_400
     assert request(other_api).status_code == 202
     Job.objects.filter(type=EXPORT).update(created_at=timezone.now() - DAY)
+    assert request(api).status_code == 202
+
+
+def test_an_export_that_failed_or_was_cancelled_uses_up_none_of_the_five(api: Api, work: Work) -> None:
+    for status in ("FAILED", "CANCELLED") * 3:
+        assert request(api).status_code == 202
+        work()
+        Job.objects.filter(type=EXPORT, status="COMPLETED").update(status=status)
     assert request(api).status_code == 202
 
 
@@ -170,7 +212,7 @@ def test_a_failure_leaves_no_archive_and_says_why(
     request(api)
     job = work()
     assert job.status == "PENDING"  # it is tried again
-    assert "No space left on device" in job.error
+    assert "No space left on device" in job.traceback
     assert list(folder.iterdir()) == []
     assert not ExportArchive.objects.exists()
 
@@ -210,6 +252,69 @@ def test_an_expired_archive_s_file_is_gone_and_its_record_stays(api: Api, work: 
     shown = api.get(EXPORTS).json()["exports"][0]
     assert (shown["status"], shown["archive"]["status"]) == ("COMPLETED", "EXPIRED")
     assert api.post(f"{EXPORTS}/{shown['jobId']}/links").json()["code"] == "not_ready"
+
+
+def test_an_archive_past_its_time_gets_no_more_links_though_nobody_swept_it(api: Api, work: Work) -> None:
+    request(api)
+    archive = work().archive
+    url = f"{EXPORTS}/{archive.job_id}/links"
+    assert api.post(url).status_code == 201
+    ExportArchive.objects.update(expires_at=timezone.now())
+    refused = api.post(url)
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_ready")
+
+
+def test_an_expired_archive_whose_file_is_elsewhere_stays_for_who_has_it(
+    api: Api, work: Work, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    request(api)
+    archive = work().archive
+    elsewhere = (folder / archive.file).rename(folder.parent / archive.file)
+    assert ExportArchive.objects.expire(now=archive.expires_at) == 0
+    archive.refresh_from_db()
+    assert archive.status == "READY"
+    assert archive.file in caplog.text
+    elsewhere.rename(folder / archive.file)
+    assert ExportArchive.objects.expire(now=archive.expires_at) == 1
+    assert list(folder.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_deleted_keeps_no_other_from_it(
+    api: Api, work: Work, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archives = []
+    for _ in range(2):
+        request(api)
+        archives.append(work().archive)
+    first, second = archives
+    delete = storage.delete
+
+    def refuse_the_first(name: str) -> None:
+        if name == first.file:
+            raise PermissionError(13, "Permission denied")
+        delete(name)
+
+    monkeypatch.setattr(storage, "delete", refuse_the_first)
+    ExportArchive.objects.expire(now=second.expires_at)
+    assert [path.name for path in folder.iterdir()] == [first.file]
+    monkeypatch.undo()
+    os.utime(folder / first.file, (0, 0))
+    ExportArchive.objects.expire(now=second.expires_at)  # a stray by now
+    assert list(folder.iterdir()) == []
+
+
+def test_a_published_name_survives_a_power_cut(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = []
+    sync = os.fsync
+
+    def watch(descriptor: int) -> None:
+        synced.append((Path(f"/proc/self/fd/{descriptor}").readlink(), (folder / "a.zip").exists()))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    with storage.draft("a.zip") as file:
+        storage.publish("a.zip", file)
+    assert synced == [(folder / ".a.zip.part", False), (folder, True)]
 
 
 def test_what_attempts_that_died_left_behind_is_cleared_away(api: Api, work: Work, folder: Path) -> None:

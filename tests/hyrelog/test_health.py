@@ -5,12 +5,11 @@ import pytest
 from django.test import Client
 from prometheus_client import CollectorRegistry, generate_latest
 
-from hyrelog import housekeeping
 from hyrelog.ops.metrics import DatabaseCollector
 from jobs import doorbell
 from jobs.leases import ProcessLease
 from jobs.models import Tick
-from tests.conftest import NOON, Tenant
+from tests.conftest import Tenant
 from webhooks.models import Webhook
 
 
@@ -54,10 +53,6 @@ def test_metrics_tell_what_waits(tenant: Tenant) -> None:
     assert 'hyrelog_deliveries_waiting{status="PENDING"} 1.0' in lines
     assert "hyrelog_database_up 1.0" in lines
     assert "hyrelog_worker_processes 0.0" in lines
-
-
-def test_housekeeping_says_what_it_ended(tenant: Tenant) -> None:
-    assert housekeeping.run(now=NOON) == {"idempotency_records": 0, "worker_processes": 0, "archives": 0}
 
 
 def test_a_dead_broker_neither_fails_nor_stalls_whoever_rings(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
