@@ -10,7 +10,7 @@ from webhooks.delivering import Sender
 from webhooks.planning import LANE
 from webhooks.policy import RetryPolicy
 from webhooks.sending.addresses import AddressPolicy
-from webhooks.sending.transport import open_transport
+from webhooks.sending.opening import open_transport
 
 
 @shared_task(name="webhooks.deliver")

@@ -10,7 +10,8 @@ from tests.receiver import Receiver
 from webhooks.delivering import Sender
 from webhooks.models import Webhook
 from webhooks.policy import RetryPolicy
-from webhooks.sending.transport import Transport, open_transport
+from webhooks.sending.opening import open_transport
+from webhooks.sending.transport import Transport
 from webhooks.tasks import address_policy
 
 

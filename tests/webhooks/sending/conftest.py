@@ -9,7 +9,8 @@ import trustme
 from tests.webhooks.sending.peers import Behaviour, Peer
 from tests.webhooks.sending.senders import LOOPBACK, Opener, Send, Serve, sender
 from webhooks.sending.addresses import AddressPolicy
-from webhooks.sending.transport import Transport, open_transport
+from webhooks.sending.opening import open_transport
+from webhooks.sending.transport import Transport
 
 
 @pytest.fixture(scope="session")

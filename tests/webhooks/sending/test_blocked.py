@@ -5,8 +5,8 @@ import pytest
 from tests.webhooks.sending.peers import OK, Connection, answering
 from tests.webhooks.sending.senders import Opener, Send, Serve, sender
 from webhooks.sending.addresses import AddressPolicy
+from webhooks.sending.opening import open_transport
 from webhooks.sending.outcome import Kind
-from webhooks.sending.transport import open_transport
 
 HTTP = AddressPolicy(allow_http=True)
 
