@@ -26,8 +26,10 @@ LOOK_AGAIN = 0.05
 """Seconds between two looks for due rows while the last one found fewer than it could have taken."""
 SETTLE_MOST, SETTLE_WITHIN = 200, 0.05
 """Outcomes, and seconds, after which a batch is written."""
+SETTLE_AGAIN = 1.0
+"""Seconds between two tries to write a batch while Postgres is away."""
 SETTLE_PATIENCE = 20.0
-"""Seconds for which a batch is tried again while Postgres is away; less than a lease."""
+"""Seconds after which they end; less than a lease lasts."""
 
 logger = logging.getLogger(__name__)
 
@@ -115,8 +117,8 @@ class Sender:
             return
         try:
             won = settle(self._ended)
-        except (InterfaceError, OperationalError):
-            self._settle_later()
+        except (InterfaceError, OperationalError) as error:
+            self._settle_later(error)
             return
         self._give_up_at = None
         ended, self._ended = self._ended, []
@@ -126,15 +128,16 @@ class Sender:
             if settlement.claimed.id in won and settlement.outcome.kind != Kind.DELIVERED:
                 self._tell(settlement)
 
-    def _settle_later(self) -> None:
+    def _settle_later(self, error: Exception) -> None:
         """Postgres is away: what came back is worth waiting for, as long as the lease may last."""
         connection.close()
         now = time.monotonic()
         self._give_up_at = self._give_up_at or now + SETTLE_PATIENCE
         if now > self._give_up_at:
-            raise  # noqa: PLE0704  called where the error is handled
-        self._settle_at = now + 1
-        self._look_at = now + 1
+            raise error
+        self._settle_at = self._look_at = now + SETTLE_AGAIN
+        if not self._flying:
+            time.sleep(SETTLE_AGAIN)  # there is nothing else to wait for
 
     def _tell(self, settlement: Settlement) -> None:
         claimed, outcome, verdict = settlement.claimed, settlement.outcome, settlement.verdict
