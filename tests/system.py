@@ -17,14 +17,14 @@ import requests
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def wait_until(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
-    """What `condition()` gives once it is true; fails the test where it stays false."""
+def wait_until(condition: Callable[[], Any], *, seconds: float, what: str, state: Callable[[], Any] = str) -> Any:
+    """What `condition()` gives once it is true; fails the test, with what `state()` gives, where it stays false."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         if found := condition():
             return found
         time.sleep(0.05)  # between two looks at a condition
-    return pytest.fail(f"waited {seconds} s in vain: {what}")
+    return pytest.fail(f"waited {seconds} s in vain: {what}; there is {state()}")
 
 
 class System:

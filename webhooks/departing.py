@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from django.db import connection
+from django.db import connection, transaction
 
 from audit.ids import uuid7
 from audit.models import AuditEvent
@@ -116,7 +116,9 @@ def _record(departures: Sequence[Departure], *, now: datetime) -> list[Departure
         }
         for d in departures
     ]
-    with connection.cursor() as cursor:
+    # In a transaction, so that it takes our word to commit: the server would finish a lone statement for a worker that
+    # has died meanwhile, and put on record what was never sent.
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_RECORD, {"rows": json.dumps(rows), "now": now})
         recorded = {row[0] for row in cursor.fetchall()}
     return [d for d in departures if d.attempt in recorded]

@@ -53,7 +53,7 @@ def test_a_worker_killed_with_requests_on_the_wire(system: System) -> None:
         receiver.gate.set()
         found = rows(system, webhook, "status, attempt, failures, number, result")
         expected = {("SUCCESS", 2, 0, 1, "lost"), ("SUCCESS", 2, 0, 2, "delivered")}
-        wait_until(lambda: found() == expected, seconds=30, what=f"{expected}, not {found()}")
+        wait_until(lambda: found() == expected, seconds=30, what="lost, then delivered", state=found)
         first, second = receiver.requests[:10], receiver.requests[10:]
         assert {request.headers["webhook-id"] for request in first} == ids
         assert {request.headers["webhook-id"] for request in second} == ids
@@ -72,9 +72,8 @@ def test_a_worker_killed_after_the_claim_and_before_anything_was_sent(system: Sy
         kill(system, "worker")
         blocker.rollback()
         found = rows(system, webhook, "status, attempt, number, result")
-        wait_until(
-            lambda: found() == {("SUCCESS", 1, 1, "delivered")}, seconds=LEASE_AND_MORE, what=f"delivery, not {found()}"
-        )
+        delivered = {("SUCCESS", 1, 1, "delivered")}
+        wait_until(lambda: found() == delivered, seconds=LEASE_AND_MORE, what="a first attempt", state=found)
         assert [request.headers["hyrelog-attempt"] for request in receiver.requests] == ["1"]
 
 
