@@ -6,6 +6,8 @@ from typing import Any
 import rfc8785
 
 MAX_DEPTH = 64
+CONTAINER = 64
+"""What an array or an object costs beside what is in it: bytes, once it is read into memory."""
 MAX_INTEGER = 2**53 - 1
 
 
@@ -27,8 +29,8 @@ def check(value: Any, path: str) -> int:
     """Refuse what would not come back from jsonb as it went in, or has no canonical form; say how large the rest is.
 
     Raises UncanonicalValue, naming the path from `path` on: NUL, lone surrogates, non-finite numbers, integral numbers
-    beyond ±(2^53 - 1) (RFC 8785 section 3.2.2.3, RFC 7493 section 2.2), and nesting deeper than 64. The size is that of
-    the canonical form, roughly: its characters, without escapes.
+    beyond ±(2^53 - 1) (RFC 8785 section 3.2.2.3, RFC 7493 section 2.2), and nesting deeper than 64. The size is
+    roughly what the value costs: its characters as it is stored, and something for each array and object.
     """
     return _check(value, path, 1)
 
@@ -46,9 +48,9 @@ def _check(value: Any, path: str, depth: int) -> int:
         case dict():
             names = sum(_check_text(key, f"{path}.{_printable(key)} (the name)") for key in value)
             items = (_check(item, f"{path}.{_printable(key)}", depth + 1) for key, item in value.items())
-            return names + sum(items) + 2
+            return names + sum(items) + CONTAINER
         case list():
-            return sum(_check(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)) + 2
+            return sum(_check(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)) + CONTAINER
         case _:
             raise UncanonicalValue(path, f"is a {type(value).__name__}, not a JSON value")
 
@@ -64,12 +66,17 @@ def _check_text(text: str, path: str) -> int:
     return len(text) + 3
 
 
+def _number_size(number: float) -> int:
+    """What a number costs once it is stored: jsonb writes 1e-300 with three hundred digits."""
+    return 24 + max(0, -math.floor(math.log10(abs(number)))) if number else 24
+
+
 def _check_number(number: float, path: str) -> int:
     if not math.isfinite(number):
         raise UncanonicalValue(path, f"is {number}; only finite numbers are JSON")
     if abs(number) > MAX_INTEGER and number == int(number):
         raise UncanonicalValue(path, "is a whole number beyond ±(2^53 - 1); send it as a string")
-    return 16
+    return _number_size(number)
 
 
 def _printable(key: str) -> str:

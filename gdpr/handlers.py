@@ -30,7 +30,8 @@ def _make(context: JobContext) -> ExportArchive:
     company, now = context.company, timezone.now()
     # The attempt is in the name: a stale worker that still writes disturbs nobody.
     name = f"{context.job.id}-{context.attempt}.zip"
-    storage.clear(str(context.job.id))
+    for died in range(1, context.attempt):
+        storage.clear(f"{context.job.id}-{died}.zip")
     with storage.draft(name) as file, closing(archiving.Archive(file, written_at=now)) as archive:
         heads = reading.chain_heads(company.id)
         tables = covered()

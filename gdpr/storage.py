@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -59,8 +59,12 @@ def clear(stem: str) -> None:
 
 def strays(*, before: datetime) -> set[str]:
     """The names of archives and of drafts that nobody wrote to since `before`; files that are not ours are left out."""
-    old = (path for path in _folder().iterdir() if path.stat().st_mtime < before.timestamp())
-    return {path.name for path in old if _OURS.fullmatch(path.name) and path.is_file()}
+    found = set()
+    for path in _folder().iterdir():
+        with suppress(FileNotFoundError):  # an export has just published or given up its draft
+            if _OURS.fullmatch(path.name) and path.is_file() and path.stat().st_mtime < before.timestamp():
+                found.add(path.name)
+    return found
 
 
 def _sync(folder: Path) -> None:

@@ -54,11 +54,18 @@ def poll(chosen: Iterable[str], *, now: datetime) -> None:
         ring_if_due(name, now=now, again=True)
 
 
-def ring_if_due(name: str, *, now: datetime, again: bool = False) -> None:
-    """Ring a lane that has due work; `again` also where it was rung and nobody seems to have heard.
+def slot_given_back(*, now: datetime) -> None:
+    """Ring every lane with due work: its bell may have been turned away while all slots were held.
 
-    Said after a slot was given back: a bell that was turned away while all slots were held is made good so.
+    Say it only after work was done. Where nothing could be claimed (rows that somebody else has locked, a lease that
+    has just run out), it would turn in circles; the poll comes soon enough.
     """
+    for name in _lanes:
+        ring_if_due(name, now=now)
+
+
+def ring_if_due(name: str, *, now: datetime, again: bool = False) -> None:
+    """Ring a lane that has due work; `again` also where it was rung and nobody seems to have heard."""
     if _lanes[name].has_due(now=now):
         doorbell.ring(name, again=again)
 

@@ -20,11 +20,13 @@ def work(lane: str) -> None:
     with slots.working() as mine, worker.claiming() as lease:
         if not mine:
             return  # whoever gives a slot back rings again
-        ends = time.monotonic() + TIME_BOX
+        ends, worked = time.monotonic() + TIME_BOX, False
         while not stopping.asked() and time.monotonic() < ends:
             if not run_next(queue=lane, process=lease.process_id, stopping=stopping.asked, clock=timezone.now):
                 break
-    lanes.ring_if_due(lane, now=timezone.now())
+            worked = True
+    if worked:
+        lanes.slot_given_back(now=timezone.now())
 
 
 @shared_task(name="jobs.poll")

@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import connection
+from django.db import connection, transaction
 
 from webhooks.models import WebhookDelivery
 from webhooks.policy import LOST_LIMIT
@@ -34,16 +34,22 @@ _CLAIM = """
 # What died before its request was on record was never sent: its claim is undone. What died after may have arrived. Both
 # are repeated at once, outside the schedule, until their worker died ten times in a row: then something about them may
 # be what kills it.
+# The orphans are locked by a statement of their own: whoever was just putting an attempt on record has done so by then,
+# and the next statement sees it.
+_ORPHANS = """
+    SELECT id FROM webhooks_webhookdelivery AS delivery
+    WHERE status = 'SENDING' AND NOT EXISTS (
+        SELECT FROM jobs_workerprocess AS process
+        WHERE process.id = delivery.claimed_by AND process.lease_expires_at > now()
+    )
+    ORDER BY id
+    LIMIT 1000
+    FOR NO KEY UPDATE SKIP LOCKED
+"""
+
 _RESCUE = """
-    WITH orphan AS MATERIALIZED (
-        SELECT id FROM webhooks_webhookdelivery AS delivery
-        WHERE status = 'SENDING' AND NOT EXISTS (
-            SELECT FROM jobs_workerprocess AS process
-            WHERE process.id = delivery.claimed_by AND process.lease_expires_at > now()
-        )
-        ORDER BY id
-        LIMIT 1000
-        FOR NO KEY UPDATE SKIP LOCKED
+    WITH orphan AS (
+        SELECT unnest(%(ids)s::uuid[]) AS id
     ), lost AS (
         UPDATE webhooks_webhookattempt AS attempt
         SET result = 'lost', finished_at = %(now)s,
@@ -124,8 +130,11 @@ def claim(*, process: uuid.UUID, limit: int, now: datetime) -> list[Claimed]:
 
 def rescue(*, now: datetime) -> int:
     """Make the deliveries of dead processes due again, and let go of what is held for nobody; says how many."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_ORPHANS)
+        orphans = [row[0] for row in cursor.fetchall()]
+        if orphans:
+            cursor.execute(_RESCUE, {"ids": orphans, "now": now, "limit": LOST_LIMIT})
     with connection.cursor() as cursor:
-        cursor.execute(_RESCUE, {"now": now, "limit": LOST_LIMIT})
-        orphans = int(cursor.rowcount)
         cursor.execute(_LET_GO, {"now": now})
-        return orphans + int(cursor.rowcount)
+        return len(orphans) + int(cursor.rowcount)

@@ -13,13 +13,15 @@ from django.db import InterfaceError, OperationalError, connection
 
 from audit.notices import notice
 from webhooks.claiming import Claimed, claim
-from webhooks.departing import Departure, depart
+from webhooks.departing import Departure, depart, within
 from webhooks.models import Webhook
 from webhooks.policy import RetryPolicy
 from webhooks.sending.outcome import Kind, Outcome
 from webhooks.sending.transport import Transport
 from webhooks.settling import Settlement, settle
 
+BYTES_MOST = 16 * 1024 * 1024
+"""Of the bodies that one process keeps on the wire, and of the events that it reads for them at once."""
 CLAIM_MOST = 200
 """Rows of one claim: enough to make a statement worth its while, few enough to be on the wire at once."""
 LOOK_AGAIN = 0.05
@@ -48,6 +50,8 @@ class Sender:
     """Called when a claim was full: another process may help."""
 
     _flying: dict[uuid.UUID, Claimed] = field(default_factory=dict)
+    _bytes: dict[uuid.UUID, int] = field(default_factory=dict)
+    _most: int = CLAIM_MOST
     _ended: list[Settlement] = field(default_factory=list)
     _exhausted: bool = False
     _look_at: float = 0.0
@@ -76,10 +80,10 @@ class Sender:
         return self._failure is not None or self.stopping()
 
     def _claim(self) -> int:
-        free = min(CLAIM_MOST, self.transport.capacity - self.transport.in_flight)
+        free = min(self._most, self.transport.capacity - self.transport.in_flight)
         # Slots come free one by one; a statement for each would cost more than the wait for some.
-        few = self._exhausted or free < self.transport.capacity // 4
-        if not free or self._closed() or (few and time.monotonic() < self._look_at):
+        few = self._exhausted or free < min(self._most, self.transport.capacity // 4)
+        if not free or self._room() <= 0 or self._closed() or (few and time.monotonic() < self._look_at):
             return 0
         try:
             departures = self._depart(free)
@@ -92,6 +96,7 @@ class Sender:
             if isinstance(departure.request, Outcome):
                 self._decide(departure.attempt, departure.request)
             else:
+                self._bytes[departure.attempt] = len(departure.request.body)
                 self.transport.submit(departure.request)
         return len(departures)
 
@@ -101,10 +106,21 @@ class Sender:
         self._look_at = time.monotonic() + LOOK_AGAIN
         if not self._exhausted:
             self.more()
-        return depart(claimed, now=self.clock(), timeout=self.timeout) if claimed else []
+        if not claimed:
+            return []
+        leaving = within(claimed, room=self._room(), now=self.clock())
+        # Where there was no room for all, so many are not claimed again only to be handed back.
+        crowded = len(leaving) < len(claimed)
+        self._most = len(leaving) if crowded else min(CLAIM_MOST, self._most * 2)
+        self._exhausted = self._exhausted and not crowded
+        return depart(leaving, now=self.clock(), timeout=self.timeout)
+
+    def _room(self) -> int:
+        return BYTES_MOST - sum(self._bytes.values())
 
     def _decide(self, attempt: uuid.UUID, outcome: Outcome) -> None:
         claimed, now = self._flying.pop(attempt), self.clock()
+        self._bytes.pop(attempt, None)
         jitter = random.random()  # noqa: S311  spreads load, guards nothing
         verdict = self.policy.decide(outcome, failures=claimed.failures, now=now, jitter=jitter)
         if not self._ended:
@@ -113,6 +129,8 @@ class Sender:
 
     def _settle(self) -> None:
         few = self._flying and len(self._ended) < SETTLE_MOST
+        if self._give_up_at and not self._flying:
+            time.sleep(max(0, self._settle_at - time.monotonic()))  # there is nothing else to wait for
         if not self._ended or ((few or self._give_up_at) and time.monotonic() < self._settle_at):
             return
         try:
@@ -136,8 +154,6 @@ class Sender:
         if now > self._give_up_at:
             raise error
         self._settle_at = self._look_at = now + SETTLE_AGAIN
-        if not self._flying:
-            time.sleep(SETTLE_AGAIN)  # there is nothing else to wait for
 
     def _tell(self, settlement: Settlement) -> None:
         claimed, outcome, verdict = settlement.claimed, settlement.outcome, settlement.verdict

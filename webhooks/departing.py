@@ -44,6 +44,13 @@ _RECORD = """
     RETURNING id
 """
 
+_SIZES = """
+    SELECT id, coalesce(octet_length(payload::text), 0) + coalesce(octet_length(metadata::text), 0)
+        + coalesce(octet_length(changes::text), 0) + coalesce(octet_length(actor::text), 0)
+        + coalesce(octet_length(target::text), 0) + 1024
+    FROM audit_auditevent WHERE id = ANY(%s)
+"""
+
 logger = logging.getLogger(__name__)
 
 
@@ -55,6 +62,24 @@ class Departure:
     claimed: Claimed
     url: str
     request: Request | Outcome
+
+
+def within(claimed: Sequence[Claimed], *, room: int, now: datetime) -> list[Claimed]:
+    """The first of a batch whose events take at most `room` bytes, and one in any case; the others are handed back.
+
+    Asked before the events are read: a batch of the largest ones would take more memory than a worker should have.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_SIZES, [[c.event_id for c in claimed]])
+        sizes: dict[uuid.UUID, int] = dict(cursor.fetchall())
+    total, most = 0, 0
+    for c in claimed:
+        total += sizes[c.event_id]
+        if total > room and most:
+            break
+        most += 1
+    settling.put_aside(hand_back=claimed[most:], now=now)
+    return list(claimed[:most])
 
 
 def depart(claimed: Sequence[Claimed], *, now: datetime, timeout: float) -> list[Departure]:

@@ -53,7 +53,7 @@ _SETTLE = """
 _PUT_ASIDE = """
     WITH aside AS MATERIALIZED (
         SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS aside (
-            id uuid, token uuid, status text, completed_at timestamptz)
+            id uuid, token uuid, status text, next_attempt_at timestamptz, completed_at timestamptz)
     ), held AS MATERIALIZED (
         SELECT delivery.id FROM webhooks_webhookdelivery AS delivery
         JOIN aside ON aside.id = delivery.id AND aside.token = delivery.claim_token
@@ -63,7 +63,7 @@ _PUT_ASIDE = """
     )
     UPDATE webhooks_webhookdelivery AS delivery
     SET attempt = attempt - 1, claim_token = NULL, claimed_by = NULL,
-        status = aside.status, completed_at = aside.completed_at
+        status = aside.status, next_attempt_at = aside.next_attempt_at, completed_at = aside.completed_at
     FROM held JOIN aside USING (id)
     WHERE delivery.id = held.id
 """
@@ -89,9 +89,22 @@ def settle(settlements: Sequence[Settlement]) -> set[uuid.UUID]:
         return {row[0] for row in cursor.fetchall()}
 
 
-def put_aside(*, hold: Iterable[Claimed] = (), cancel: Iterable[Claimed] = (), now: datetime) -> int:
-    """Undo claims of which nothing was sent: of deliveries to a disabled or a deleted webhook; says how many held."""
-    rows = [*(_aside(c, "HELD") for c in hold), *(_aside(c, "CANCELLED", completed_at=now.isoformat()) for c in cancel)]
+def put_aside(
+    *,
+    hold: Iterable[Claimed] = (),
+    cancel: Iterable[Claimed] = (),
+    hand_back: Iterable[Claimed] = (),
+    now: datetime,
+) -> int:
+    """Undo claims of which nothing was sent: for a disabled webhook, for a deleted one, for want of room.
+
+    Says how many of them still held.
+    """
+    rows = [
+        *(_aside(c, "HELD") for c in hold),
+        *(_aside(c, "CANCELLED", completed_at=now.isoformat()) for c in cancel),
+        *(_aside(c, "FAILED" if c.attempt > 1 else "PENDING", next_attempt_at=now.isoformat()) for c in hand_back),
+    ]
     if not rows:
         return 0
     with connection.cursor() as cursor:

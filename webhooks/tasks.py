@@ -20,16 +20,17 @@ def deliver(lane: str = LANE) -> None:
     with slots.sending() as mine, worker.claiming() as lease:
         if not mine:
             return  # whoever gives a slot back rings again
-        _send(lane, lease)
-    lanes.ring_if_due(lane, now=timezone.now())
+        attempts = _send(lane, lease)
+    if attempts:
+        lanes.slot_given_back(now=timezone.now())
 
 
-def _send(lane: str, lease: ProcessLease) -> None:
+def _send(lane: str, lease: ProcessLease) -> int:
     transport = open_transport(
         settings.WEBHOOK_TRANSPORT, capacity=settings.WEBHOOK_MAX_IN_FLIGHT, policy=address_policy()
     )
     try:
-        Sender(
+        return Sender(
             process=lambda: lease.process_id,
             transport=transport,
             policy=RetryPolicy(settings.WEBHOOK_RETRY_SCHEDULE),

@@ -16,8 +16,8 @@ from audit.api.errors import invalid
 MOST = 500
 MOST_CHARACTERS = 8 * 1024 * 1024
 """Of one page's JSON: the row that goes beyond is its last."""
-CHUNK = 20
-"""Rows of one statement: what is in memory before its size is known."""
+FEW, MANY = 4, 32
+"""Rows of the first statement and of later ones: what is in memory before its size is known."""
 M = TypeVar("M", bound=models.Model)
 
 
@@ -53,14 +53,16 @@ def page(
 
 
 def _newest_first(rows: "models.QuerySet[M]", *, by: str, after: Any, most: int) -> Iterator[M]:
+    size = FEW
     while most > 0:
         rest = rows if after is None else rows.filter(**{f"{by}__lt": after})
-        chunk = list(rest.order_by(f"-{by}")[: min(CHUNK, most)])
+        chunk = list(rest.order_by(f"-{by}")[: min(size, most)])
         yield from chunk
-        if len(chunk) < CHUNK:
+        if len(chunk) < size:
             return
         most -= len(chunk)
         after = getattr(chunk[-1], by)
+        size = min(size * 2, MANY)
 
 
 def _encode(place: Any) -> str:

@@ -69,6 +69,11 @@ def test_what_has_no_form_that_survives_is_refused_by_its_path(value: object, pa
     assert rule in refusal.value.rule
 
 
+@pytest.mark.parametrize(("value", "least"), [([1e-300] * 100, 30_000), ([[]] * 100, 6_400), ("x" * 100, 100)])
+def test_the_size_is_what_a_value_costs_once_it_is_stored(value: object, least: int) -> None:
+    assert least <= check(value, "payload") < least * 2
+
+
 @pytest.mark.parametrize("value", [nested(MAX_DEPTH), 2**53 - 1, -(2**53) + 1, 0.1, "\uffff", True, None, {}])
 def test_what_is_within_the_bounds_passes(value: object) -> None:
     check(value, "payload")

@@ -276,6 +276,34 @@ def test_a_sender_that_is_asked_to_stop_claims_nothing(
     assert only().status == "PENDING"
 
 
+def test_large_bodies_take_turns_on_the_wire(
+    tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivering, "BYTES_MOST", 300_000)
+    most: list[int] = []
+    depart = departing.depart
+
+    def watched(claimed: list[claiming.Claimed], **arguments: Any) -> list[departing.Departure]:
+        most.append(len(claimed))
+        return depart(claimed, **arguments)
+
+    monkeypatch.setattr(delivering, "depart", watched)
+    tenant.record(*[draft(payload={"text": "x" * 100_000}) for _ in range(15)])
+    assert sender().run() == 15
+    assert set(WebhookDelivery.objects.values_list("status", "attempt")) == {("SUCCESS", 1)}
+    assert len(receiver.requests) == 15
+    assert max(most) <= 3
+
+
+def test_one_that_is_larger_than_the_room_goes_alone(
+    tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivering, "BYTES_MOST", 10)
+    tenant.record(draft(), draft())
+    assert sender().run() == 2
+    assert {d.status for d in WebhookDelivery.objects.all()} == {"SUCCESS"}
+
+
 def test_a_full_claim_rings_for_help(tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender) -> None:
     rings: list[int] = []
     tenant.record(*[draft() for _ in range(25)])

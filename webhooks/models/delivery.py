@@ -113,7 +113,9 @@ class WebhookDelivery(models.Model):
             ),
             # The rescue of orphans.
             models.Index(fields=["claimed_by"], name="delivery_claimed", condition=Q(status="SENDING")),
-            # Enabling and deleting a webhook, and the rescue of what is held for nobody.
+            # The rescue of what is held for nobody.
+            models.Index(fields=["webhook"], name="delivery_held", condition=Q(status="HELD")),
+            # Enabling and deleting a webhook.
             models.Index(
                 fields=["webhook"],
                 name="delivery_waiting",
