@@ -8,8 +8,8 @@ from django.db import connection, transaction
 
 from jobs.models import WorkerProcess
 from tests.conftest import NOON, draft, open_tenant
-from webhooks import claiming
-from webhooks.models import Webhook, WebhookDelivery
+from webhooks import claiming, departing
+from webhooks.models import Webhook, WebhookAttempt, WebhookDelivery
 
 ROWS = 300
 
@@ -58,6 +58,20 @@ def test_concurrent_rescuers_take_each_orphan_back_once(due: None) -> None:
     in_threads(4, lambda: rescued.append(claiming.rescue(now=NOON)))
     assert sum(rescued) == ROWS
     assert set(WebhookDelivery.objects.values_list("status", "attempt")) == {("PENDING", 0)}
+
+
+def test_a_rescue_waits_for_nobody_and_misses_no_attempt_that_is_just_being_recorded(due: None) -> None:
+    process = WorkerProcess.objects.register(queues=[])
+    claimed = claiming.claim(process=process.id, limit=5, now=NOON)
+    process.delete()
+    rescued: list[int] = []
+    with transaction.atomic():
+        departures = departing.depart(claimed, now=NOON, timeout=5)
+        in_threads(1, lambda: rescued.append(claiming.rescue(now=NOON)))
+    in_threads(1, lambda: rescued.append(claiming.rescue(now=NOON)))
+    assert (len(departures), rescued) == (5, [0, 5])
+    assert set(WebhookAttempt.objects.values_list("result", "number")) == {("lost", 1)}
+    assert set(WebhookDelivery.objects.filter(attempt=1).values_list("status", "failures")) == {("FAILED", 0)}
 
 
 def test_the_search_for_what_is_held_for_nobody_reads_no_backlog(due: None) -> None:
