@@ -43,6 +43,14 @@ def test_it_delivers_what_is_due_and_rings_nobody_when_all_is_done(
     assert rung(broker, "webhooks") == 0
 
 
+def test_once_it_has_begun_to_look_the_next_ring_is_news_again(broker: redis.Redis) -> None:
+    doorbell.ring("webhooks")
+    assert rung(broker, "webhooks") == 1
+    deliver()
+    doorbell.ring("webhooks")
+    assert rung(broker, "webhooks") == 2
+
+
 def test_after_work_it_rings_for_others_whose_bell_was_turned_away(
     tenant: Tenant, webhook: Webhook, receiver: Receiver, broker: redis.Redis
 ) -> None:
