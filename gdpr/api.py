@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 
 from audit.api.auth import company_key, key_of
 from audit.api.errors import ApiError, not_found, too_many
-from audit.api.idempotency import Answer, once
+from audit.api.idempotency import HEADER, Answer, once
 from audit.api.pages import Page, page
 from audit.chain import timestamp
 from gdpr.downloading import download
@@ -34,7 +34,13 @@ class ExportIn(Schema):
     scope: Literal["company"]
 
 
-@router.post("/key/company/gdpr/export", auth=company_key, response={202: dict[str, Any]}, summary="Request an export")
+@router.post(
+    "/key/company/gdpr/export",
+    auth=company_key,
+    response={202: dict[str, Any]},
+    summary="Request an export",
+    openapi_extra=HEADER,
+)
 def post_export(request: HttpRequest, export: ExportIn) -> Answer:
     """While one of the same scope is under way, that one is the answer."""
 

@@ -71,5 +71,5 @@ def ring_if_due(name: str, *, now: datetime, again: bool = False) -> None:
 
 
 def bury() -> int:
-    """Delete the rows of processes whose lease has run out, once nothing is claimed for them; says how many."""
+    """Delete the rows of processes whose lease has run out; says how many. What they claimed is orphaned either way."""
     return WorkerProcess.objects.expired().delete()[0]

@@ -95,21 +95,16 @@ def put_aside(
     cancel: Iterable[Claimed] = (),
     hand_back: Iterable[Claimed] = (),
     now: datetime,
-) -> int:
-    """Undo claims of which nothing was sent: for a disabled webhook, for a deleted one, for want of room.
-
-    Says how many of them still held.
-    """
+) -> None:
+    """Undo claims of which nothing was sent: for a disabled webhook, for a deleted one, for want of room."""
     rows = [
         *(_aside(c, "HELD") for c in hold),
         *(_aside(c, "CANCELLED", completed_at=now.isoformat()) for c in cancel),
         *(_aside(c, "FAILED" if c.attempt > 1 else "PENDING", next_attempt_at=now.isoformat()) for c in hand_back),
     ]
-    if not rows:
-        return 0
-    with connection.cursor() as cursor:
-        cursor.execute(_PUT_ASIDE, {"rows": json.dumps(rows)})
-        return int(cursor.rowcount)
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.execute(_PUT_ASIDE, {"rows": json.dumps(rows)})
 
 
 def _row(settlement: Settlement) -> dict[str, Any]:

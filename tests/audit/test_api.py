@@ -420,6 +420,12 @@ def test_the_description_names_every_route_and_how_to_authenticate(client: Clien
     assert "/v1/key/company/gdpr/export" in described["paths"]
     schemes = described["components"]["securitySchemes"].values()
     assert {(scheme["in"], scheme["name"]) for scheme in schemes} == {("header", "x-hyrelog-key")}
+    once = {path for path, methods in described["paths"].items() if "Idempotency-Key" in str(methods.get("post"))}
+    assert once == {
+        "/v1/key/workspace/events",
+        "/v1/key/workspace/events/batch",
+        "/v1/key/company/gdpr/export",
+    }
     assert client.get("/docs").status_code == 200
 
 
