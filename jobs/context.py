@@ -16,7 +16,7 @@ class Unrecoverable(Exception):
 
 
 class Stopped(Exception):
-    """Raised by `JobContext.progress` and `hold_claim` where the handler should end: shutdown, a cancelled or lost job."""
+    """Raised by `JobContext.progress` and `hold_claim` where the handler should end: shutdown, cancelled, lost."""
 
 
 class JobContext:
