@@ -13,7 +13,7 @@ from audit.personal_data import Covered, covered, excluded
 from gdpr import archiving, reading, storage
 from gdpr.models import ExportArchive
 from gdpr.models.archive import KEPT_FOR
-from jobs.context import JobContext
+from jobs.context import JobContext, Stopped
 from jobs.registry import exponential, handler
 
 EXPORT = "gdpr.export"
@@ -54,8 +54,7 @@ def _make(context: JobContext) -> ExportArchive:
         )
         archiving.verify(file)
         sha256, size = archiving.sha256_of(file)
-        # The file comes first: a record without a file would promise what is not there; a file without a record is
-        # taken down below.
+        # The file comes first: a record without a file would promise what is not there.
         storage.publish(name, file)
     try:
         with transaction.atomic():
@@ -71,9 +70,11 @@ def _make(context: JobContext) -> ExportArchive:
                 created_at=timezone.now(),
                 expires_at=timezone.now() + KEPT_FOR,
             )
-    except BaseException:
-        storage.delete(name)
+    except Stopped:
+        storage.delete(name)  # somebody else makes this export now
         raise
+    # Whatever else is raised may come after the commit (a connection that broke just then): the file stays. If there is
+    # no record of it, the next attempt clears it away, or housekeeping does.
 
 
 def _watched(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from audit.models import AuditEvent
@@ -19,6 +19,7 @@ from gdpr import archiving, reading, storage
 from gdpr.handlers import EXPORT
 from gdpr.models import ExportArchive
 from gdpr.requesting import DAY
+from jobs.context import JobContext
 from jobs.leases import ProcessLease
 from jobs.models import Job
 from jobs.running import run_next
@@ -231,6 +232,22 @@ def test_a_worker_that_lost_its_job_leaves_nothing_behind(
     work()
     assert not ExportArchive.objects.exists()
     assert list(folder.iterdir()) == []
+
+
+def test_a_record_that_could_not_be_confirmed_leaves_its_file_to_the_next_attempt(
+    api: Api, tenant: Tenant, work: Work, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(_: JobContext) -> None:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    request(api)
+    with monkeypatch.context() as patch:
+        patch.setattr(JobContext, "hold_claim", break_off)
+        job = work()
+    assert [path.name for path in folder.iterdir()] == [f"{job.id}-1.zip"]
+    Job.objects.update(run_at=timezone.now())
+    assert work().status == "COMPLETED"
+    assert [path.name for path in folder.iterdir()] == [f"{job.id}-2.zip"]
 
 
 def test_an_archive_that_differs_from_its_manifest_is_never_published() -> None:
