@@ -5,7 +5,7 @@ class WebhooksConfig(AppConfig):
     name = "webhooks"
 
     def ready(self) -> None:
-        from audit.personal_data import cover
+        from audit.personal_data import cover, exclude
         from audit.recording import on_recorded
         from jobs import lanes
         from webhooks import claiming, models
@@ -21,6 +21,16 @@ class WebhooksConfig(AppConfig):
                 rescue=claiming.rescue,
             )
         )
-        cover(models.Webhook, redact={"encrypted_secret": "signs the deliveries; whoever reads it could forge them"})
+        cover(
+            models.Webhook,
+            redact={
+                "encrypted_secret": "signs the deliveries; whoever reads it could forge them",
+                "encrypted_previous_secret": "signs the deliveries; whoever reads it could forge them",
+                "encrypted_headers": "may hold credentials of the endpoint",
+                "encrypted_authentication": "credentials of the endpoint",
+            },
+        )
+        exclude(models.Endpoint, reason="how the endpoint fares: counts and times of requests, which name no person")
+        exclude(models.EndpointHour, reason="counts of requests, which name no person")
         cover(models.WebhookDelivery, redact={"claim_token": "names no person"})
         cover(models.WebhookAttempt)

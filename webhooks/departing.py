@@ -37,9 +37,9 @@ _RECORD = """
         FOR NO KEY UPDATE OF delivery
     )
     INSERT INTO webhooks_webhookattempt (
-        id, delivery_id, company_id, number, url, started_at, result,
+        id, delivery_id, company_id, number, url, request_headers, body_sha256, started_at, result,
         kind, error, address, response_headers, response_body, timing, repeated)
-    SELECT departure.id, delivery, company, number, url, %(now)s, 'sending', '', '', '', '{}', '', '{}', false
+    SELECT departure.id, delivery, company, number, url, '{}', '', %(now)s, 'sending', '', '', '', '{}', '', '{}', false
     FROM departure JOIN held ON held.id = departure.delivery
     RETURNING id
 """

@@ -1,5 +1,6 @@
 from webhooks.models.attempt import WebhookAttempt
 from webhooks.models.delivery import WebhookDelivery
+from webhooks.models.endpoint import Endpoint, EndpointHour
 from webhooks.models.webhook import Webhook
 
-__all__ = ["Webhook", "WebhookAttempt", "WebhookDelivery"]
+__all__ = ["Endpoint", "EndpointHour", "Webhook", "WebhookAttempt", "WebhookDelivery"]

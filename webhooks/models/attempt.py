@@ -26,6 +26,8 @@ class WebhookAttempt(models.Model):
     number = models.PositiveIntegerField()
     result = models.CharField(max_length=9, choices=Result.choices, default=Result.SENDING)
     url = models.CharField(max_length=2048)
+    request_headers = models.JSONField(default=dict, help_text="As sent, with credentials masked.")
+    body_sha256 = models.CharField(max_length=64, blank=True, help_text="Of the body as sent, in hexadecimal.")
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
     kind = models.CharField(max_length=12, blank=True, help_text="What came of it, such as timeout or tls.")
@@ -52,6 +54,8 @@ class WebhookAttempt(models.Model):
             "number": self.number,
             "result": self.result,
             "url": self.url,
+            "requestHeaders": self.request_headers,
+            "bodySha256": self.body_sha256 or None,
             "startedAt": timestamp(self.started_at),
             "finishedAt": self.finished_at and timestamp(self.finished_at),
             "kind": self.kind or None,

@@ -23,6 +23,12 @@ class Status(models.TextChoices):
     CANCELLED = "CANCELLED", "cancelled"  # end: retention
 
 
+FRESH = Q(status=Status.PENDING, replay=False)
+"""Those that wait for their first attempt. All of them are due."""
+BACKLOG = Q(next_attempt_at__isnull=False) & (Q(status=Status.FAILED) | Q(replay=True))
+"""Retries and replays, due or not yet: they wait apart, so that no fresh delivery waits behind them."""
+
+
 class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
     def due(self, *, now: datetime) -> "WebhookDeliveryQuerySet":
         return self.filter(next_attempt_at__lte=now)
@@ -32,7 +38,7 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
 
     def waiting(self) -> "WebhookDeliveryQuerySet":
         """Those that will be attempted, or would be if their endpoint were enabled."""
-        return self.filter(Q(next_attempt_at__isnull=False) | Q(status=Status.HELD))
+        return self.filter(FRESH | BACKLOG | Q(status=Status.HELD))  # each has its index
 
     def in_status(self, status: str) -> "WebhookDeliveryQuerySet":
         """Those in a status of the API: one of `Status`, or RETRYING for failed ones that will be tried again."""
@@ -53,7 +59,7 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
             .filter(webhook__deleted_at=None)
         )
         return at_rest.locked().update(
-            status=Status.PENDING, next_attempt_at=now, failures=0, lost_in_a_row=0, completed_at=None
+            status=Status.PENDING, replay=True, next_attempt_at=now, failures=0, lost_in_a_row=0, completed_at=None
         )
 
     def recover(self, *, now: datetime) -> int:
@@ -81,6 +87,7 @@ class WebhookDelivery(models.Model):
     next_attempt_at = models.DateTimeField(null=True)
     attempt = models.PositiveIntegerField(default=0)
     failures = models.PositiveIntegerField(default=0)
+    replay = models.BooleanField(default=False, help_text="Somebody asked for it again, after it had its chance.")
     lost_in_a_row = models.PositiveSmallIntegerField(default=0)
     claim_token = models.UUIDField(null=True)
     claimed_by = models.UUIDField(null=True)
@@ -107,20 +114,17 @@ class WebhookDelivery(models.Model):
             ),
         ]
         indexes = [
-            # The claim and the sweep.
-            models.Index(
-                fields=["next_attempt_at", "id"], name="delivery_due", condition=Q(next_attempt_at__isnull=False)
-            ),
+            # The claim: which webhooks have something, and what of theirs comes first.
+            models.Index(fields=["webhook", "next_attempt_at", "id"], name="delivery_fresh", condition=FRESH),
+            models.Index(fields=["webhook", "next_attempt_at", "id"], name="delivery_backlog", condition=BACKLOG),
+            # The sweep: what is due next.
+            models.Index(fields=["next_attempt_at"], name="delivery_due", condition=BACKLOG),
             # The rescue of orphans.
             models.Index(fields=["claimed_by"], name="delivery_claimed", condition=Q(status="SENDING")),
-            # The rescue of what is held for nobody.
-            models.Index(fields=["webhook"], name="delivery_held", condition=Q(status="HELD")),
-            # Enabling and deleting a webhook.
-            models.Index(
-                fields=["webhook"],
-                name="delivery_waiting",
-                condition=Q(next_attempt_at__isnull=False) | Q(status="HELD"),
-            ),
+            # Recovering what is held, and the rescue of what is held for nobody.
+            models.Index(fields=["webhook", "id"], name="delivery_held", condition=Q(status="HELD")),
+            # Recovering what failed, and its list.
+            models.Index(fields=["webhook", "-id"], name="delivery_failed", condition=Q(status="FAILED")),
             # The export of a company.
             models.Index(fields=["company", "id"], name="delivery_company"),
             # A webhook's list, newest first.

@@ -13,6 +13,7 @@ from audit.ids import uuid7
 from audit.models import AuditEvent, Company, Workspace
 from webhooks.encryption import decrypt, encrypt
 from webhooks.matching import matches
+from webhooks.models.endpoint import Endpoint
 from webhooks.sending.signing import generate_secret
 
 MOST = 100
@@ -63,6 +64,7 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
             description=description,
             encrypted_secret=encrypt(secret),
         )
+        Endpoint.objects.create(webhook=webhook)
         return webhook, secret
 
 
@@ -84,6 +86,17 @@ class Webhook(models.Model):
     categories = models.JSONField(help_text='Patterns on the category; ["*"] for all.')
     description = models.CharField(max_length=500, blank=True)
     encrypted_secret = models.TextField(editable=False)
+    encrypted_previous_secret = models.TextField(editable=False, blank=True)
+    previous_secret_until = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Until then requests are signed with the previous secret too."
+    )
+    encrypted_headers = models.TextField(editable=False, blank=True, help_text="Additional request headers, as JSON.")
+    encrypted_authentication = models.TextField(editable=False, blank=True, help_text="Credentials, as JSON.")
+    retry_schedule = models.JSONField(
+        null=True, blank=True, help_text="Seconds to wait after each failed attempt; empty for the default."
+    )
+    timeout_seconds = models.FloatField(null=True, blank=True, help_text="Of one request; empty for the default.")
+    rate_limit = models.PositiveIntegerField(null=True, blank=True, help_text="Requests a second; empty for no limit.")
     disabled_at = models.DateTimeField(null=True, blank=True, editable=False)
     disabled_reason = models.CharField(max_length=500, blank=True, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
