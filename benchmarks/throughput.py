@@ -1,0 +1,144 @@
+"""How many deliveries a second, recorded and proven, beside the bare sender without a database.
+
+20,000 deliveries of 1 KiB go through two worker processes to 100 webhooks of a receiver that answers after 0 or 100 ms;
+beside them, the same requests through one process of the transport alone. In turn, three times each; the ratio is of
+the medians. The time of the workers runs from the bell to the last settled row.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.stage import ROOT, receiver, stage, wait_until, worker
+
+WEBHOOKS = 100
+IN_FLIGHT = 1000
+"""Of the bare sender, and of the two processes together."""
+SENDERS = 2
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--deliveries", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--bare", metavar="URL", help="only the bare sender, to this receiver")
+    options = parser.parse_args(arguments)
+    if options.bare:
+        print(_bare(options.bare, options.deliveries))
+        return
+    with stage(WEBHOOK_MAX_IN_FLIGHT=str(IN_FLIGHT // SENDERS)):
+        for delay in (0.0, 0.1):
+            print(json.dumps(_measure(delay, options.deliveries, options.rounds)), flush=True)
+
+
+def _measure(delay: float, deliveries: int, rounds: int) -> dict[str, Any]:
+    bare, whole, memory = [], [], []
+    with receiver(delay=delay) as url:
+        for _ in range(rounds):
+            bare.append(_bare_alone(url, deliveries))
+            rate, megabytes = _through_workers(url, deliveries)
+            whole.append(rate)
+            memory.append(megabytes)
+    return {
+        "benchmark": "throughput",
+        "delay_ms": round(delay * 1000),
+        "deliveries": deliveries,
+        "delivered_per_s": round(statistics.median(whole)),
+        "bare_per_s": round(statistics.median(bare)),
+        "worker_process_mb": max(memory),
+        "ratio": round(statistics.median(whole) / statistics.median(bare), 3),
+    }
+
+
+def _bare_alone(url: str, deliveries: int) -> float:
+    command = [sys.executable, "-m", "benchmarks.throughput", "--bare", url, "--deliveries", str(deliveries)]
+    return float(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+
+
+def _bare(url: str, deliveries: int) -> float:
+    """Deliveries a second of the transport alone, signed, with the address check on."""
+    from ipaddress import ip_network  # noqa: PLC0415
+    from uuid import uuid4  # noqa: PLC0415
+
+    from webhooks.sending.addresses import AddressPolicy  # noqa: PLC0415
+    from webhooks.sending.opening import open_transport  # noqa: PLC0415
+    from webhooks.sending.outcome import Kind  # noqa: PLC0415
+    from webhooks.sending.request import Request  # noqa: PLC0415
+
+    policy = AddressPolicy((ip_network("127.0.0.0/8"),), allow_http=True)
+    transport = open_transport("curl", capacity=IN_FLIGHT, policy=policy)
+    headers = {"Content-Type": "application/json", "webhook-signature": "v1," + "x" * 44, "webhook-id": "x" * 36}
+    body = b"x" * 1024
+    left = [
+        Request(id=uuid4(), url=f"{url}/{n % WEBHOOKS}", headers=headers, body=body, timeout=15)
+        for n in range(deliveries)
+    ]
+    began, done = time.monotonic(), 0
+    while done < deliveries:
+        while left and transport.in_flight < transport.capacity:
+            transport.submit(left.pop())
+        landed = transport.poll(1)
+        failed = [outcome.error for _, outcome in landed if outcome.kind is not Kind.DELIVERED]
+        if failed:
+            raise RuntimeError(failed[0])
+        done += len(landed)
+    took = time.monotonic() - began
+    transport.close()
+    return deliveries / took
+
+
+def _through_workers(url: str, deliveries: int) -> tuple[float, int]:
+    """Deliveries a second through two worker processes, and the most megabytes that one of them took."""
+    import psutil  # noqa: PLC0415
+
+    from jobs import doorbell  # noqa: PLC0415
+    from webhooks.models import WebhookDelivery  # noqa: PLC0415
+
+    with worker(senders=SENDERS) as pid:
+        company = _record(url, deliveries)
+        began = time.time()
+        doorbell.ring("webhooks", again=True)
+        ours = WebhookDelivery.objects.filter(company=company)
+        wait_until(lambda: not ours.filter(status__in=["PENDING", "SENDING"]).exists(), seconds=600)
+        last = ours.order_by("-completed_at").values_list("completed_at", flat=True)[0]
+        assert ours.filter(status="SUCCESS", attempt=1).count() == deliveries, "a delivery failed or was repeated"
+        assert last
+        memory = max(child.memory_info().rss for child in psutil.Process(pid).children()) // 1_000_000
+    return deliveries / (last.timestamp() - began), memory
+
+
+def _record(url: str, deliveries: int) -> Any:
+    """A company of its own, whose events each have one webhook; nobody is told of them yet."""
+    from django.db import connection, transaction  # noqa: PLC0415
+    from django.utils import timezone  # noqa: PLC0415
+
+    from audit import recording  # noqa: PLC0415
+    from audit.drafts import Draft  # noqa: PLC0415
+    from audit.models import Company  # noqa: PLC0415
+    from webhooks.models import Webhook  # noqa: PLC0415
+
+    company = Company.objects.open(name="Benchmark")
+    workspace = company.add_workspace(name="production")
+    for n in range(WEBHOOKS):
+        Webhook.objects.register(company=company, url=f"{url}/{n}", events=[f"bench.{n}"])
+    drafts = [
+        Draft(category="bench", action=f"bench.{n % WEBHOOKS}", actor={"id": "u1"}, payload={"n": n, "text": "x" * 300})
+        for n in range(deliveries)
+    ]
+    for first in range(0, deliveries, 1000):
+        with transaction.atomic():
+            recording.record(workspace=workspace, drafts=drafts[first : first + 1000], now=timezone.now())
+            transaction.get_connection().run_on_commit.clear()  # no bell yet
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM (ANALYZE) webhooks_webhookdelivery")
+        cursor.execute("CHECKPOINT")
+    return company
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
