@@ -1,6 +1,7 @@
 """The default transport: libcurl's multi interface, one thread, hundreds of requests on the wire."""
 
 from queue import Empty, SimpleQueue
+from threading import Event
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -32,6 +33,7 @@ class CurlTransport:
         self._resolved: SimpleQueue[tuple[Exchange, Resolution]] = SimpleQueue()
         self._flying: dict[Any, CurlHandle] = {}
         self._landed: list[tuple[UUID, Outcome]] = []
+        self._woken = Event()
         self._closed = False
 
     @property
@@ -61,10 +63,15 @@ class CurlTransport:
             now = monotonic()
             self._loop.step(0.0 if self._landed else min(until, self._first_deadline(until)) - now)
             self._take_finished()
-            if self._landed or now >= until:
+            if self._landed or now >= until or self._woken.is_set():
                 break
+        self._woken.clear()
         landed, self._landed = self._landed, []
         return landed
+
+    def wake(self) -> None:
+        self._woken.set()
+        self._loop.wake()
 
     def close(self) -> None:
         if self._closed:

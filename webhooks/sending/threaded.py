@@ -40,7 +40,7 @@ class RequestsTransport:
         self._threads = ThreadPoolExecutor(self.capacity, thread_name_prefix="webhook-sender")
         self._lock = threading.Lock()
         self._flying: set[ThreadedExchange] = set()
-        self._landed: SimpleQueue[tuple[UUID, Outcome]] = SimpleQueue()
+        self._landed: SimpleQueue[tuple[UUID, Outcome] | None] = SimpleQueue()  # None wakes
         self._in_flight = 0
         self._closed = False
 
@@ -64,7 +64,7 @@ class RequestsTransport:
         self._threads.submit(self._fly, exchange)
 
     def poll(self, timeout: float) -> list[tuple[UUID, Outcome]]:
-        landed: list[tuple[UUID, Outcome]] = []
+        landed: list[tuple[UUID, Outcome] | None] = []
         try:
             landed.append(self._landed.get(timeout=0 if self._closed else max(0.0, timeout)))
             while True:
@@ -73,8 +73,12 @@ class RequestsTransport:
             pass
         if self._closed:
             return []
-        self._in_flight -= len(landed)
-        return landed
+        outcomes = [each for each in landed if each is not None]
+        self._in_flight -= len(outcomes)
+        return outcomes
+
+    def wake(self) -> None:
+        self._landed.put(None)
 
     def close(self) -> None:
         if self._closed:

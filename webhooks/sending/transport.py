@@ -9,6 +9,7 @@ class Transport(Protocol):
     """What puts requests on the wire.
 
     It belongs to one thread, the one that submits and polls, and to the process that opened it: not to its forks.
+    Only `wake` may be called by others.
 
     `capacity` is the most that may be in flight; a request is in flight from `submit` until `poll` has handed out its
     outcome. A transport may have less capacity than it was asked for.
@@ -27,6 +28,9 @@ class Transport(Protocol):
 
     def poll(self, timeout: float) -> list[tuple[UUID, Outcome]]:
         """Wait up to `timeout` seconds for an outcome, and answer all there are, possibly none."""
+
+    def wake(self) -> None:
+        """End a wait in `poll`; from any thread. Where nobody waits, the next `poll` does not."""
 
     def close(self) -> None:
         """Cut every connection. What was in flight has no outcome: it may or may not have been delivered."""

@@ -163,6 +163,31 @@ def test_a_poll_without_requests_ends(transport: Transport) -> None:
     assert transport.poll(0.05) == []
 
 
+def test_a_wait_is_ended_from_another_thread(transport: Transport, serve: Serve) -> None:
+    transport.submit(make(serve(Connection.wait_for_close).url(), timeout=PATIENCE))
+    waker = threading.Timer(0.1, transport.wake)
+    waker.start()
+    assert transport.poll(600) == []  # else the outcome at the deadline
+    waker.join()
+    assert transport.in_flight == 1
+
+
+def test_a_wake_up_before_the_wait_ends_it_and_no_later_one(transport: Transport, serve: Serve) -> None:
+    transport.submit(make(serve(Connection.wait_for_close).url(), timeout=PATIENCE))
+    transport.wake()
+    transport.wake()
+    assert transport.poll(600) == []
+    request = make(serve(answering(OK)).url())
+    transport.submit(request)
+    assert [landed for landed, _ in transport.poll(600)] == [request.id]
+
+
+def test_a_closed_transport_may_be_woken(transport: Transport) -> None:
+    transport.close()
+    transport.wake()
+    assert transport.poll(600) == []
+
+
 @pytest.mark.parametrize("tls", [False, True], ids=["answering", "in-handshake"])
 def test_closing_cuts_what_is_in_flight(transport: Transport, serve: Serve, tls: bool) -> None:  # noqa: FBT001
     arrived, cut = threading.Semaphore(0), threading.Semaphore(0)
