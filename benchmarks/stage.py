@@ -44,7 +44,7 @@ def stage(**settings: str) -> Iterator[None]:
             **settings,
         }
         subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, check=True)
-        import django  # noqa: PLC0415  reads the environment
+        import django
 
         django.setup()
         yield
@@ -71,11 +71,24 @@ def receiver(*, delay: float = 0.0) -> Iterator[str]:
 @contextmanager
 def worker(*, senders: int) -> Iterator[int]:
     """A Celery worker with so many processes that send, ready to hear; yields the pid of the parent."""
-    from jobs.models import WorkerProcess  # noqa: PLC0415  Django is set up by now
+    from jobs.models import WorkerProcess
 
     processes = senders + 2  # one is kept for jobs, one for ticks
     queues = "webhooks,housekeeping"
-    command = [sys.executable, "-m", "celery", "-A", "hyrelog", "worker", "-c", str(processes), "-Q", queues, "-l", "WARNING"]
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "hyrelog",
+        "worker",
+        "-c",
+        str(processes),
+        "-Q",
+        queues,
+        "-l",
+        "WARNING",
+    ]
     with (Path(os.environ["HYRELOG_HOME"]) / "worker.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
     try:

@@ -62,13 +62,13 @@ def _bare_alone(url: str, deliveries: int) -> float:
 
 def _bare(url: str, deliveries: int) -> float:
     """Deliveries a second of the transport alone, signed, with the address check on."""
-    from ipaddress import ip_network  # noqa: PLC0415
-    from uuid import uuid4  # noqa: PLC0415
+    from ipaddress import ip_network
+    from uuid import uuid4
 
-    from webhooks.sending.addresses import AddressPolicy  # noqa: PLC0415
-    from webhooks.sending.opening import open_transport  # noqa: PLC0415
-    from webhooks.sending.outcome import Kind  # noqa: PLC0415
-    from webhooks.sending.request import Request  # noqa: PLC0415
+    from webhooks.sending.addresses import AddressPolicy
+    from webhooks.sending.opening import open_transport
+    from webhooks.sending.outcome import Kind
+    from webhooks.sending.request import Request
 
     policy = AddressPolicy((ip_network("127.0.0.0/8"),), allow_http=True)
     transport = open_transport("curl", capacity=IN_FLIGHT, policy=policy)
@@ -94,10 +94,10 @@ def _bare(url: str, deliveries: int) -> float:
 
 def _through_workers(url: str, deliveries: int) -> tuple[float, int]:
     """Deliveries a second through two worker processes, and the most megabytes that one of them took."""
-    import psutil  # noqa: PLC0415
+    import psutil
 
-    from jobs import doorbell  # noqa: PLC0415
-    from webhooks.models import WebhookDelivery  # noqa: PLC0415
+    from jobs import doorbell
+    from webhooks.models import WebhookDelivery
 
     with worker(senders=SENDERS) as pid:
         company = _record(url, deliveries)
@@ -114,13 +114,13 @@ def _through_workers(url: str, deliveries: int) -> tuple[float, int]:
 
 def _record(url: str, deliveries: int) -> Any:
     """A company of its own, whose events each have one webhook; nobody is told of them yet."""
-    from django.db import connection, transaction  # noqa: PLC0415
-    from django.utils import timezone  # noqa: PLC0415
+    from django.db import connection, transaction
+    from django.utils import timezone
 
-    from audit import recording  # noqa: PLC0415
-    from audit.drafts import Draft  # noqa: PLC0415
-    from audit.models import Company  # noqa: PLC0415
-    from webhooks.models import Webhook  # noqa: PLC0415
+    from audit import recording
+    from audit.drafts import Draft
+    from audit.models import Company
+    from webhooks.models import Webhook
 
     company = Company.objects.open(name="Benchmark")
     workspace = company.add_workspace(name="production")

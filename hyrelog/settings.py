@@ -65,8 +65,10 @@ WEBHOOK_TRANSPORT = env.text("WEBHOOK_TRANSPORT", "curl", choices=("curl", "requ
 WEBHOOK_TIMEOUT_SECONDS = env.seconds("WEBHOOK_TIMEOUT_SECONDS", 15, most=60)
 WEBHOOK_ALLOWED_NETWORKS = env.networks("WEBHOOK_ALLOWED_NETWORKS")
 WEBHOOK_ALLOW_HTTP = env.boolean("WEBHOOK_ALLOW_HTTP", default=False)
-WEBHOOK_MAX_IN_FLIGHT = env.integer("WEBHOOK_MAX_IN_FLIGHT", 200, least=1, most=2000)
+WEBHOOK_MAX_IN_FLIGHT = env.integer("WEBHOOK_MAX_IN_FLIGHT", 400, least=2, most=2000)
 """Requests that one worker process keeps on the wire at the most."""
+WEBHOOK_MAX_IN_FLIGHT_PER_ENDPOINT = env.integer("WEBHOOK_MAX_IN_FLIGHT_PER_ENDPOINT", 50, least=1, most=2000)
+"""Requests that one endpoint has to answer at once at the most, over all processes."""
 
 # --- GDPR -------------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ class JobsConfig(AppConfig):
                     name=queue,
                     task="jobs.work",
                     queue=queue,
-                    has_due=partial(claiming.has_due, queue),
+                    next_due=partial(claiming.next_due, queue),
                     rescue=partial(claiming.rescue, queue),
                 )
             )

@@ -4,6 +4,7 @@ import uuid
 from datetime import datetime
 
 from django.db import connection
+from django.db.models import Min
 
 from jobs.models import Job
 from jobs.registry import types_of
@@ -49,9 +50,13 @@ _RESCUE = """
 """
 
 
-def has_due(queue: str, *, now: datetime) -> bool:
-    """Whether a job of a queue is due that this release has a handler for."""
-    return Job.objects.due(now=now).filter(queue=queue, type__in=types_of(queue)).exists()
+def next_due(queue: str, *, now: datetime, until: datetime) -> datetime | None:
+    """The first moment up to `until` at which a job of a queue is due that this release has a handler for."""
+    ours = Job.objects.filter(queue=queue, type__in=types_of(queue))
+    if ours.due(now=now).exists():
+        return now
+    moment: datetime | None = ours.due(now=until).aggregate(Min("run_at"))["run_at__min"]
+    return moment
 
 
 def claim(*, queue: str, process: uuid.UUID, now: datetime) -> Job | None:

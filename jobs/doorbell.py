@@ -10,6 +10,7 @@ import atexit
 import logging
 import os
 import threading
+import time
 from dataclasses import dataclass, field
 
 import redis
@@ -32,6 +33,7 @@ class _Publisher:
     """The thread that publishes, and the lanes that wait for it."""
 
     waiting: dict[str, bool] = field(default_factory=dict)
+    later: dict[str, float] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
     thread: threading.Thread | None = None
     busy: bool = False
@@ -55,10 +57,21 @@ def ring(lane: str, *, again: bool = False) -> None:
     """Ring now; returns at once. `again` rings also where an earlier ring seems unheard: it may be lost."""
     with _publisher.changed:
         _publisher.waiting[lane] = _publisher.waiting.get(lane, False) or again
-        if _publisher.thread is None:
-            _publisher.thread = threading.Thread(target=_publish_for_ever, name="doorbell", daemon=True)
-            _publisher.thread.start()
-        _publisher.changed.notify_all()
+        _begin()
+
+
+def ring_in(lane: str, seconds: float) -> None:
+    """Ring after less than a minute, for work that comes due then; returns at once."""
+    with _publisher.changed:
+        _publisher.later[lane] = min(seconds, _publisher.later.get(lane, seconds))
+        _begin()
+
+
+def _begin() -> None:
+    if _publisher.thread is None:
+        _publisher.thread = threading.Thread(target=_publish_for_ever, name="doorbell", daemon=True)
+        _publisher.thread.start()
+    _publisher.changed.notify_all()
 
 
 def heard(lane: str) -> None:
@@ -75,7 +88,9 @@ def heard(lane: str) -> None:
 def wait_published(timeout: float) -> bool:
     """Wait until nothing is left to publish; says whether that was so within `timeout` seconds."""
     with _publisher.changed:
-        return _publisher.changed.wait_for(lambda: not _publisher.waiting and not _publisher.busy, timeout)
+        return _publisher.changed.wait_for(
+            lambda: not (_publisher.waiting or _publisher.later or _publisher.busy), timeout
+        )
 
 
 def _publish_for_ever() -> None:
@@ -84,20 +99,42 @@ def _publish_for_ever() -> None:
         with publisher.changed:
             publisher.busy = False
             publisher.changed.notify_all()
-            publisher.changed.wait_for(lambda: publisher.waiting)
+            publisher.changed.wait_for(lambda: publisher.waiting or publisher.later)
             lanes, publisher.waiting, publisher.busy = publisher.waiting, {}, True
+            later, publisher.later = publisher.later, {}
         for lane, again in lanes.items():
             _publish(lane, again=again)
+        for lane, seconds in later.items():
+            _publish(lane, again=False, seconds=seconds)
 
 
-def _publish(lane: str, *, again: bool) -> None:
+def _publish(lane: str, *, again: bool, seconds: float = 0) -> None:
     try:
-        task, queue = _tasks[lane]
-        if _redis().set(_mark(lane), 1, nx=not again, ex=EXPIRES):
-            current_app.send_task(task, args=[lane], queue=queue, expires=EXPIRES, retry=False, ignore_result=True)
+        news = _mark_later(lane, seconds) if seconds else _redis().set(_mark(lane), 1, nx=not again, ex=EXPIRES)
+        if news:
+            task, queue = _tasks[lane]
+            current_app.send_task(
+                task,
+                args=[lane],
+                queue=queue,
+                countdown=seconds or None,
+                expires=seconds + EXPIRES,
+                retry=False,
+                ignore_result=True,
+            )
             notice("lane.rung", lane=lane)
     except Exception as error:  # noqa: BLE001  whatever a broker does, it must not end the thread
         logger.warning("Lane %s could not be rung (%s); the poll will find its work.", lane, error)
+
+
+def _mark_later(lane: str, seconds: float) -> bool:
+    """Say when a lane will be rung; False where it will be by then. Two who say so at once both ring, at no harm."""
+    mark, moment = f"{_mark(lane)}:later", time.time() + seconds
+    known = _redis().get(mark)
+    if isinstance(known, bytes) and float(known) <= moment:
+        return False
+    _redis().set(mark, moment, px=max(1, int(seconds * 1000)))
+    return True
 
 
 def _mark(lane: str) -> str:

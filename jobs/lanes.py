@@ -5,16 +5,22 @@ The truth is the rows; a lane's bell only says that there may be some.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from audit.notices import notice
 from jobs import doorbell
 from jobs.models import WorkerProcess
 
+AHEAD = timedelta(seconds=6)
+"""How far a look at a lane sees ahead: to the next poll, and a little beyond it."""
 
-class HasDue(Protocol):
-    def __call__(self, *, now: datetime) -> bool: ...
+LATE = 0.05
+"""Seconds by which a bell for a moment comes after it: who came a blink before it would find nothing."""
+
+
+class NextDue(Protocol):
+    def __call__(self, *, now: datetime, until: datetime) -> datetime | None: ...
 
 
 class Rescue(Protocol):
@@ -23,12 +29,15 @@ class Rescue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """`has_due(now=…)` tells whether a row is due; `rescue(now=…)` takes back orphans and says how many."""
+    """`next_due(now=…, until=…)` tells the first moment at which a row is due, `now` if one is due already.
+
+    `rescue(now=…)` takes back orphans and says how many.
+    """
 
     name: str
     task: str
     queue: str
-    has_due: HasDue
+    next_due: NextDue
     rescue: Rescue
 
 
@@ -65,9 +74,17 @@ def slot_given_back(*, now: datetime) -> None:
 
 
 def ring_if_due(name: str, *, now: datetime, again: bool = False) -> None:
-    """Ring a lane that has due work; `again` also where it was rung and nobody seems to have heard."""
-    if _lanes[name].has_due(now=now):
+    """Ring a lane that has due work; `again` also where it was rung and nobody seems to have heard.
+
+    Where the first work comes due before the next poll, the bell rings at that moment.
+    """
+    moment = _lanes[name].next_due(now=now, until=now + AHEAD)
+    if moment is None:
+        return
+    if moment <= now:
         doorbell.ring(name, again=again)
+    else:
+        doorbell.ring_in(name, (moment - now).total_seconds() + LATE)
 
 
 def bury() -> int:

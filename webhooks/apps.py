@@ -17,7 +17,7 @@ class WebhooksConfig(AppConfig):
                 name=LANE,
                 task="webhooks.deliver",
                 queue="webhooks",
-                has_due=claiming.has_due,
+                next_due=claiming.next_due,
                 rescue=claiming.rescue,
             )
         )

@@ -4,33 +4,138 @@ Each is one short statement over a partial index, whatever the size of the table
 """
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Min
 
 from webhooks.models import WebhookDelivery
+from webhooks.models.delivery import BACKLOG, FRESH
 from webhooks.policy import LOST_LIMIT
 
-# A row is taken only for a process whose lease is alive: a stale one would take what it cannot keep.
-_CLAIM = """
-    WITH due AS MATERIALIZED (
-        SELECT id FROM webhooks_webhookdelivery
-        WHERE next_attempt_at <= %(now)s
-          AND EXISTS (SELECT FROM jobs_workerprocess WHERE id = %(process)s AND lease_expires_at > now())
-        ORDER BY next_attempt_at, id
-        LIMIT %(limit)s
-        FOR NO KEY UPDATE SKIP LOCKED
-    )
-    UPDATE webhooks_webhookdelivery AS delivery
-    SET status = 'SENDING', next_attempt_at = NULL, attempt = attempt + 1,
-        claim_token = %(token)s, claimed_by = %(process)s
-    FROM due
-    WHERE delivery.id = due.id
-    RETURNING delivery.id, delivery.event_id, delivery.webhook_id, delivery.company_id, delivery.attempt,
-              delivery.failures, delivery.envelope_version
-"""
+WEBHOOKS_MOST = 250
+"""Webhooks that one claim looks at, of those that have something; the next claim goes on behind them."""
+RATE_BURST = timedelta(seconds=0.1)
+"""How far ahead of its rate an endpoint may be."""
 
+# First the webhooks that have something, found by skipping from one to the next in the index; then, of each in turn, as
+# much as its endpoint may still have on the wire. Fresh deliveries come first, but for an eighth of the places, which
+# retries and replays get where there are any. Slow endpoints together get no more than their own places.
+#
+# An endpoint's row is locked while its deliveries are claimed, so that no two processes give it the same slot. Whoever
+# finds it locked leaves it to the other; so does whoever counted before the other and locked after it: `claims`, which
+# the lock reads anew, is not what was seen then. Only for a process whose lease is alive: a stale one would take what it
+# cannot keep. Rate limits are kept by the generic cell rate algorithm (ITU-T I.371), tolerating as much as comes up
+# between two looks.
+_CLAIM = """
+    WITH RECURSIVE fresh (webhook_id, place) AS (
+        (SELECT webhook_id, 1 FROM webhooks_webhookdelivery
+         WHERE status = 'PENDING' AND NOT replay AND webhook_id > %(after_fresh)s
+         ORDER BY webhook_id LIMIT 1)
+        UNION ALL
+        SELECT following.webhook_id, place + 1 FROM fresh CROSS JOIN LATERAL (
+            SELECT webhook_id FROM webhooks_webhookdelivery
+            WHERE status = 'PENDING' AND NOT replay AND webhook_id > fresh.webhook_id
+            ORDER BY webhook_id LIMIT 1) AS following
+        WHERE place < %(webhooks)s
+    ), backlog (webhook_id, place) AS (
+        (SELECT webhook_id, 1 FROM webhooks_webhookdelivery
+         WHERE next_attempt_at IS NOT NULL AND (status = 'FAILED' OR replay) AND webhook_id > %(after_backlog)s
+         ORDER BY webhook_id LIMIT 1)
+        UNION ALL
+        SELECT following.webhook_id, place + 1 FROM backlog CROSS JOIN LATERAL (
+            SELECT webhook_id FROM webhooks_webhookdelivery
+            WHERE next_attempt_at IS NOT NULL AND (status = 'FAILED' OR replay) AND webhook_id > backlog.webhook_id
+            ORDER BY webhook_id LIMIT 1) AS following
+        WHERE place < %(webhooks)s
+    ), ready AS MATERIALIZED (
+        SELECT webhook_id FROM fresh
+        UNION
+        SELECT webhook_id FROM backlog CROSS JOIN LATERAL (
+            SELECT FROM webhooks_webhookdelivery AS delivery
+            WHERE delivery.webhook_id = backlog.webhook_id AND next_attempt_at <= %(now)s
+              AND next_attempt_at IS NOT NULL AND (status = 'FAILED' OR replay)
+            LIMIT 1) AS due
+    ), seen AS MATERIALIZED (
+        SELECT webhook_id, claims, (
+            SELECT count(*) FROM webhooks_webhookdelivery AS delivery
+            WHERE delivery.webhook_id = endpoint.webhook_id AND status = 'SENDING') AS in_flight
+        FROM webhooks_endpoint AS endpoint
+        WHERE webhook_id = ANY (ARRAY(SELECT webhook_id FROM ready))
+          AND EXISTS (SELECT FROM jobs_workerprocess WHERE id = %(process)s AND lease_expires_at > now())
+    ), open AS MATERIALIZED (
+        SELECT webhook_id, slow OR webhook_id = ANY(%(stuck)s) AS slow, least(slots, %(slots)s) - in_flight AS free,
+            rate_limit, greatest(rate_spent_until, %(now)s) AS spent
+        FROM webhooks_endpoint AS endpoint
+        JOIN seen USING (webhook_id)
+        JOIN webhooks_webhook AS webhook ON webhook.id = webhook_id
+        WHERE endpoint.claims = seen.claims
+          AND in_flight < least(slots, %(slots)s)
+          AND (rate_limit IS NULL OR rate_spent_until IS NULL OR rate_spent_until <= %(now)s + %(burst)s)
+        ORDER BY webhook_id
+        FOR NO KEY UPDATE OF endpoint SKIP LOCKED
+    ), share AS (
+        SELECT webhook_id, slow,
+            least(free, greatest(4, 2 * %(places)s / count(*) OVER ()),
+                  1 + floor(rate_limit * extract(epoch FROM %(now)s + %(burst)s - spent))::int) AS free
+        FROM open
+    ), candidate AS (
+        SELECT due.id, slow, backlog, free,
+            row_number() OVER (PARTITION BY webhook_id ORDER BY backlog, next_attempt_at, due.id) AS turn
+        FROM share CROSS JOIN LATERAL (
+            (SELECT id, next_attempt_at, false AS backlog FROM webhooks_webhookdelivery AS delivery
+             WHERE status = 'PENDING' AND NOT replay
+               AND delivery.webhook_id = share.webhook_id AND next_attempt_at <= %(now)s
+             ORDER BY next_attempt_at, id LIMIT free)
+            UNION ALL
+            (SELECT id, next_attempt_at, true FROM webhooks_webhookdelivery AS delivery
+             WHERE next_attempt_at IS NOT NULL AND (status = 'FAILED' OR replay)
+               AND delivery.webhook_id = share.webhook_id AND next_attempt_at <= %(now)s
+             ORDER BY next_attempt_at, id LIMIT free)
+        ) AS due
+    ), admitted AS (
+        SELECT id, backlog, turn, row_number() OVER (PARTITION BY backlog ORDER BY turn) AS place
+        FROM (
+            SELECT *, row_number() OVER (PARTITION BY slow ORDER BY backlog, turn) AS place FROM candidate
+            WHERE turn <= free
+        ) AS candidate
+        WHERE NOT slow OR place <= %(slow_places)s
+    ), chosen AS (
+        SELECT id FROM admitted ORDER BY backlog AND place > %(places)s / 8, turn LIMIT %(places)s
+    ), locked AS MATERIALIZED (
+        SELECT id FROM webhooks_webhookdelivery
+        WHERE id = ANY (ARRAY(SELECT id FROM chosen)) AND next_attempt_at <= %(now)s
+        ORDER BY id
+        FOR NO KEY UPDATE SKIP LOCKED
+    ), claimed AS (
+        UPDATE webhooks_webhookdelivery AS delivery
+        SET status = 'SENDING', next_attempt_at = NULL, attempt = attempt + 1,
+            claim_token = %(token)s, claimed_by = %(process)s
+        WHERE id = ANY (ARRAY(SELECT id FROM locked))
+        RETURNING id, event_id, webhook_id, company_id, attempt, failures, replay, envelope_version
+    ), counted AS (
+        UPDATE webhooks_endpoint AS endpoint
+        SET claims = claims + 1,
+            rate_spent_until = CASE WHEN rate_limit IS NOT NULL
+                THEN greatest(rate_spent_until, %(now)s) + taken.count * interval '1 second' / rate_limit END
+        FROM (SELECT webhook_id, count(*) FROM claimed GROUP BY webhook_id) AS taken
+        JOIN webhooks_webhook AS webhook ON webhook.id = taken.webhook_id
+        WHERE endpoint.webhook_id = taken.webhook_id
+    )
+    SELECT (SELECT webhook_id FROM fresh WHERE place = %(webhooks)s),
+           (SELECT webhook_id FROM backlog WHERE place = %(webhooks)s),
+           EXISTS (
+               SELECT FROM webhooks_endpoint AS endpoint JOIN seen USING (webhook_id)
+               WHERE in_flight < least(slots, %(slots)s)
+                 AND (rate_spent_until IS NULL OR rate_spent_until <= %(now)s + %(burst)s)
+                 AND webhook_id NOT IN (SELECT webhook_id FROM open)),
+           claimed.*, open.slow
+    FROM (SELECT) AS always
+    LEFT JOIN (claimed JOIN open USING (webhook_id)) ON true
+"""
 # What died before its request was on record was never sent: its claim is undone. What died after may have arrived. Both
 # are repeated at once, outside the schedule, until their worker died ten times in a row: then something about them may
 # be what kills it.
@@ -76,6 +181,20 @@ _RESCUE = """
     WHERE delivery.id = verdict.id
 """
 
+_LIMITED = """
+    SELECT min(rate_spent_until) - %(burst)s
+    FROM webhooks_endpoint AS endpoint JOIN webhooks_webhook AS webhook ON webhook.id = endpoint.webhook_id
+    WHERE rate_limit IS NOT NULL AND rate_spent_until > %(now)s
+      AND disabled_at IS NULL AND deleted_at IS NULL
+      AND EXISTS (
+        SELECT FROM webhooks_webhookdelivery AS delivery
+        WHERE delivery.webhook_id = webhook.id AND next_attempt_at <= %(now)s AND status = 'PENDING' AND NOT replay
+        UNION ALL
+        SELECT FROM webhooks_webhookdelivery AS delivery
+        WHERE delivery.webhook_id = webhook.id AND next_attempt_at <= %(now)s
+          AND next_attempt_at IS NOT NULL AND (status = 'FAILED' OR replay))
+"""
+
 # An event that was planned, or a claim that was put aside, while its webhook was just being enabled or deleted.
 _LET_GO = """
     WITH stranded AS MATERIALIZED (
@@ -101,9 +220,12 @@ _LET_GO = """
 """
 
 
+_START = uuid.UUID(int=0)
+
+
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A delivery that this process holds, as it was when it was claimed."""
+    """A delivery that this process holds, as it was when it was claimed; `slow` is what its endpoint seemed to be."""
 
     id: uuid.UUID
     event_id: uuid.UUID
@@ -111,21 +233,79 @@ class Claimed:
     company_id: uuid.UUID
     attempt: int
     failures: int
+    replay: bool
     envelope_version: int
+    slow: bool
     token: uuid.UUID
 
 
-def has_due(*, now: datetime) -> bool:
-    """Whether a delivery is due."""
-    return WebhookDelivery.objects.due(now=now).exists()
+@dataclass(slots=True)
+class Claimer:
+    """Claims for one process, and remembers where it was: with very many webhooks, each claim goes on from there."""
+
+    slots: int
+    """Requests that one endpoint may have on the wire at once, over all processes."""
+    contended: bool = False
+    """Whether the last claim left an endpoint out since another process was just counting its requests."""
+    _after_fresh: uuid.UUID = _START
+    _after_backlog: uuid.UUID = _START
+
+    def claim(
+        self,
+        *,
+        process: uuid.UUID,
+        places: int,
+        now: datetime,
+        slow_places: int | None = None,
+        stuck: Collection[uuid.UUID] = (),
+    ) -> list[Claimed]:
+        """Take at most `places` due deliveries, for a process whose lease is alive.
+
+        No more than `slow_places` of them are for slow endpoints; the `stuck` webhooks count among these.
+        """
+        token = uuid.uuid4()
+        values: dict[str, Any] = {
+            "process": process,
+            "places": places,
+            "now": now,
+            "slow_places": places if slow_places is None else slow_places,
+            "stuck": list(stuck),
+            "slots": self.slots,
+            "webhooks": WEBHOOKS_MOST,
+            "burst": RATE_BURST,
+            "token": token,
+            "after_fresh": self._after_fresh,
+            "after_backlog": self._after_backlog,
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(_CLAIM, values)
+            rows = cursor.fetchall()
+        fresh, backlog, self.contended = rows[0][:3]
+        self._after_fresh, self._after_backlog = fresh or _START, backlog or _START
+        return [Claimed(*[*row[3:], token]) for row in rows if row[3] is not None]
+
+    @property
+    def halfway(self) -> bool:
+        """Whether the last claim left webhooks for the next one to look at."""
+        return self._after_fresh != _START or self._after_backlog != _START
 
 
-def claim(*, process: uuid.UUID, limit: int, now: datetime) -> list[Claimed]:
-    """Take at most `limit` due deliveries, the longest due first, for a process whose lease is alive."""
-    token = uuid.uuid4()
+def next_due(*, now: datetime, until: datetime) -> datetime | None:
+    """The first moment up to `until` at which a delivery is due; None if there is none."""
+    if WebhookDelivery.objects.filter(FRESH, next_attempt_at__lte=now).exists():
+        return now
+    first = WebhookDelivery.objects.filter(BACKLOG, next_attempt_at__lte=until).aggregate(Min("next_attempt_at"))
+    moment: datetime | None = first["next_attempt_at__min"]
+    return moment and max(moment, now)
+
+
+def next_of_limited(*, now: datetime) -> datetime | None:
+    """When the first of those endpoints that have something due may have its next request, by its rate limit."""
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, {"process": process, "limit": limit, "now": now, "token": token})
-        return [Claimed(*[*row, token]) for row in cursor.fetchall()]
+        values: dict[str, Any] = {"now": now, "burst": RATE_BURST}
+        cursor.execute(_LIMITED, values)
+        moment: datetime | None = cursor.fetchone()[0]
+    return moment
 
 
 def rescue(*, now: datetime) -> int:

@@ -9,25 +9,31 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import Error, InterfaceError, OperationalError, connection
 
 from audit.notices import notice
-from webhooks.claiming import Claimed, claim
-from webhooks.departing import Departure, depart, within
+from webhooks.claiming import Claimer, next_of_limited
+from webhooks.departing import Departure, depart
 from webhooks.models import Webhook
 from webhooks.policy import RetryPolicy
 from webhooks.sending.outcome import Kind, Outcome
 from webhooks.sending.transport import Transport
 from webhooks.settling import Settlement, settle
+from webhooks.tallying import SLOW_AFTER, Tally
+from webhooks.wire import Wire
 
 BYTES_MOST = 16 * 1024 * 1024
 """Of the bodies that one process keeps on the wire, and of the events that it reads for them at once."""
-CLAIM_MOST = 200
+CLAIM_MOST = 500
 """Rows of one claim: enough to make a statement worth its while, few enough to be on the wire at once."""
 LOOK_AGAIN = 0.05
 """Seconds between two looks for due rows while the last one found fewer than it could have taken."""
-SETTLE_MOST, SETTLE_WITHIN = 200, 0.05
+TRY_AGAIN = 0.005
+"""The same, where another process had its hands on the endpoints."""
+SETTLE_MOST, SETTLE_WITHIN = 250, 0.05
 """Outcomes, and seconds, after which a batch is written."""
+TALLY_EVERY = 0.5
+"""Seconds between two times that is written what the outcomes showed of their endpoints."""
 SETTLE_AGAIN = 1.0
 """Seconds between two tries to write a batch while Postgres is away."""
 SETTLE_PATIENCE = 20.0
@@ -36,26 +42,47 @@ SETTLE_PATIENCE = 20.0
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A departure on the wire, since `began` by the monotonic clock, with so many bytes."""
+
+    departure: Departure
+    began: float
+    size: int
+
+
 @dataclass(slots=True)
 class Sender:
-    """One process's delivery loop. `stopping` tells when to claim no more; what is on the wire is still settled."""
+    """One process's delivery loop. `stopping` tells when to claim no more; what is on the wire is still settled.
+
+    The calling thread speaks with the database, another one drives the transport.
+    """
 
     process: Callable[[], uuid.UUID]
     transport: Transport
     policy: RetryPolicy
     timeout: float
+    slots: int
+    """Requests that one endpoint may have on the wire at once, over all processes."""
     clock: Callable[[], datetime]
     stopping: Callable[[], bool]
+    linger: float = 0.0
+    """Seconds after its last claim for which it stays, with its connections, and looks for more."""
     more: Callable[[], None] = lambda: None
     """Called when a claim was full: another process may help."""
 
-    _flying: dict[uuid.UUID, Claimed] = field(default_factory=dict)
-    _bytes: dict[uuid.UUID, int] = field(default_factory=dict)
+    _claimer: Claimer = field(init=False)
+    _tally: Tally = field(init=False)
+    _wire: Wire = field(init=False)
+    _flying: dict[uuid.UUID, _Flight] = field(default_factory=dict)
+    _bytes: int = 0
     _most: int = CLAIM_MOST
     _ended: list[Settlement] = field(default_factory=list)
     _exhausted: bool = False
     _look_at: float = 0.0
     _settle_at: float = 0.0
+    _tally_at: float = 0.0
+    _linger_until: float = 0.0
     _failure: Exception | None = None
     _give_up_at: float | None = None
 
@@ -65,25 +92,47 @@ class Sender:
         Where claiming fails (Postgres is away, say), what is on the wire is still brought home before that is raised.
         The caller must then give up the lease that the claims are for: some may be left that nobody knows of.
         """
+        self._claimer, self._tally = Claimer(slots=self.slots), Tally(slots=self.slots)
         attempts = 0
-        while True:
-            attempts += self._claim()
-            for attempt, outcome in self.transport.poll(LOOK_AGAIN if self._flying else 0):
-                self._decide(attempt, outcome)
-            self._settle()
-            if not self._flying and not self._ended and (self._exhausted or self._closed()):
-                if self._failure is not None:
-                    raise self._failure
-                return attempts
+        with Wire(self.transport) as self._wire:
+            while True:
+                attempts += self._claim()
+                for attempt, outcome in self._wire.poll(self._patience()):
+                    self._land(attempt, outcome)
+                self._settle()
+                over = not self._flying and not self._ended and (self._closed() or self._done())
+                self._write_tally(over=over)
+                if over:
+                    break
+        if self._failure is not None:
+            raise self._failure
+        return attempts
 
     def _closed(self) -> bool:
         return self._failure is not None or self.stopping()
 
+    def _done(self) -> bool:
+        """Whether nothing is left to do; what only waits for its endpoint's rate limit is worth staying for."""
+        if not self._exhausted or time.monotonic() < self._linger_until:
+            return False
+        limited = next_of_limited(now=self.clock())
+        if limited is None:
+            return True
+        self._look_at = time.monotonic() + min(LOOK_AGAIN, (limited - self.clock()).total_seconds())
+        return False
+
+    def _patience(self) -> float:
+        """Seconds until there is something to do but to wait for an outcome."""
+        moments = [self._settle_at] if self._ended else []
+        if not self._closed() and (self._flying or self._exhausted):
+            moments.append(self._look_at)
+        return max(0.0, min(moments) - time.monotonic()) if moments else LOOK_AGAIN
+
     def _claim(self) -> int:
-        free = min(self._most, self.transport.capacity - self.transport.in_flight)
+        free = min(self._most, self._wire.capacity - self._wire.in_flight)
         # Slots come free one by one; a statement for each would cost more than the wait for some.
-        few = self._exhausted or free < min(self._most, self.transport.capacity // 4)
-        if not free or self._room() <= 0 or self._closed() or (few and time.monotonic() < self._look_at):
+        few = self._exhausted or self._claimer.contended or free < min(self._most, self._wire.capacity // 4)
+        if free <= 0 or self._room() <= 0 or self._closed() or (few and time.monotonic() < self._look_at):
             return 0
         try:
             departures = self._depart(free)
@@ -91,46 +140,62 @@ class Sender:
             logger.exception("Claiming failed; what is on the wire is brought home first.")
             self._failure = error
             return 0
+        requests = []
         for departure in departures:
-            self._flying[departure.attempt] = departure.claimed
-            if isinstance(departure.request, Outcome):
-                self._decide(departure.attempt, departure.request)
+            request = departure.request
+            if isinstance(request, Outcome):
+                self._decide(departure, request, left=False)
             else:
-                self._bytes[departure.attempt] = len(departure.request.body)
-                self.transport.submit(departure.request)
+                self._flying[departure.attempt] = _Flight(departure, time.monotonic(), len(request.body))
+                self._bytes += len(request.body)
+                requests.append(request)
+        self._wire.submit(requests)
         return len(departures)
 
     def _depart(self, free: int) -> list[Departure]:
-        claimed = claim(process=self.process(), limit=free, now=self.clock())
-        self._exhausted = len(claimed) < free
-        self._look_at = time.monotonic() + LOOK_AGAIN
-        if not self._exhausted:
-            self.more()
+        began = time.monotonic()
+        slow = [flight for flight in self._flying.values() if began - flight.began > SLOW_AFTER]
+        claimed = self._claimer.claim(
+            process=self.process(),
+            places=free,
+            # Those that let us wait share half of the places, so that the others always find some.
+            slow_places=max(0, self._wire.capacity // 2 - len(slow)),
+            stuck={flight.departure.claimed.webhook_id for flight in slow},
+            now=self.clock(),
+        )
+        contended = self._claimer.contended
+        self._exhausted = len(claimed) < free and not self._claimer.halfway and not contended
+        self._look_at = time.monotonic() + (TRY_AGAIN if contended else LOOK_AGAIN)
         if not claimed:
             return []
-        leaving = within(claimed, room=self._room(), now=self.clock())
+        if len(claimed) == free:
+            self.more()
+        self._linger_until = time.monotonic() + self.linger
+        departures, handed_back = depart(claimed, room=self._room(), now=self.clock(), timeout=self.timeout)
         # Where there was no room for all, so many are not claimed again only to be handed back.
-        crowded = len(leaving) < len(claimed)
-        self._most = len(leaving) if crowded else min(CLAIM_MOST, self._most * 2)
-        self._exhausted = self._exhausted and not crowded
-        return depart(leaving, now=self.clock(), timeout=self.timeout)
+        self._most = len(claimed) - len(handed_back) if handed_back else min(CLAIM_MOST, self._most * 2)
+        self._exhausted = self._exhausted and not handed_back
+        return departures
 
     def _room(self) -> int:
-        return BYTES_MOST - sum(self._bytes.values())
+        return BYTES_MOST - self._bytes
 
-    def _decide(self, attempt: uuid.UUID, outcome: Outcome) -> None:
-        claimed, now = self._flying.pop(attempt), self.clock()
-        self._bytes.pop(attempt, None)
+    def _land(self, attempt: uuid.UUID, outcome: Outcome) -> None:
+        flight = self._flying.pop(attempt)
+        self._bytes -= flight.size
+        self._decide(flight.departure, outcome, left=True)
+
+    def _decide(self, departure: Departure, outcome: Outcome, *, left: bool) -> None:
+        claimed, now = departure.claimed, self.clock()
+        policy = self.policy if departure.schedule is None else RetryPolicy(departure.schedule)
         jitter = random.random()  # noqa: S311  spreads load, guards nothing
-        verdict = self.policy.decide(outcome, failures=claimed.failures, now=now, jitter=jitter)
+        verdict = policy.decide(outcome, failures=claimed.failures, now=now, jitter=jitter)
         if not self._ended:
             self._settle_at = time.monotonic() + SETTLE_WITHIN
-        self._ended.append(Settlement(claimed, attempt, outcome, verdict, finished_at=now))
+        self._ended.append(Settlement(claimed, departure.attempt, outcome, verdict, finished_at=now, left=left))
 
     def _settle(self) -> None:
         few = self._flying and len(self._ended) < SETTLE_MOST
-        if self._give_up_at and not self._flying:
-            time.sleep(max(0, self._settle_at - time.monotonic()))  # there is nothing else to wait for
         if not self._ended or ((few or self._give_up_at) and time.monotonic() < self._settle_at):
             return
         try:
@@ -139,12 +204,25 @@ class Sender:
             self._settle_later(error)
             return
         self._give_up_at = None
+        self._exhausted, self._look_at = False, 0.0  # their endpoints may have more
         ended, self._ended = self._ended, []
         kinds = Counter(str(settlement.outcome.kind) for settlement in ended)
         notice("deliveries.settled", **kinds, stale=len(ended) - len(won))
         for settlement in ended:
-            if settlement.claimed.id in won and settlement.outcome.kind != Kind.DELIVERED:
-                self._tell(settlement)
+            if settlement.claimed.id in won:
+                self._tally.add(settlement)
+                if settlement.outcome.kind != Kind.DELIVERED:
+                    self._tell(settlement)
+
+    def _write_tally(self, *, over: bool) -> None:
+        now = time.monotonic()
+        if not self._tally or (now < self._tally_at and not over):
+            return
+        self._tally_at = now + TALLY_EVERY
+        try:
+            self._tally.write()
+        except Error:
+            logger.warning("What endpoints showed could not be written; it is kept for the next time.", exc_info=True)
 
     def _settle_later(self, error: Exception) -> None:
         """Postgres is away: what came back is worth waiting for, as long as the lease may last."""

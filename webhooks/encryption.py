@@ -3,6 +3,8 @@
 To rotate a key, put a new one in front, re-save what the old one encrypted, then drop the old one.
 """
 
+from functools import lru_cache
+
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
@@ -16,16 +18,17 @@ class UnreadableSecret(Exception):
 
 def encrypt(plaintext: str) -> str:
     """The text as a Fernet token."""
-    return _keys().encrypt(plaintext.encode()).decode()
+    return Fernet(settings.HYRELOG_ENCRYPTION_KEYS[0]).encrypt(plaintext.encode()).decode()
 
 
 def decrypt(token: str) -> str:
     """The text of a Fernet token; raises UnreadableSecret."""
+    return _decrypt(token, tuple(settings.HYRELOG_ENCRYPTION_KEYS))
+
+
+@lru_cache(maxsize=4096)  # a webhook's secret signs each of its requests
+def _decrypt(token: str, keys: tuple[str, ...]) -> str:
     try:
-        return _keys().decrypt(token).decode()
+        return MultiFernet([Fernet(key) for key in keys]).decrypt(token).decode()
     except InvalidToken:
         raise UnreadableSecret from None
-
-
-def _keys() -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in settings.HYRELOG_ENCRYPTION_KEYS])

@@ -1,10 +1,11 @@
 """Rendering: the request of one attempt, from the event, its delivery and its webhook (design, section 6)."""
 
 import hashlib
-import json
 import re
 import uuid
 from datetime import datetime
+
+import orjson
 
 from audit.chain import timestamp
 from audit.models import AuditEvent
@@ -21,8 +22,9 @@ def render_body(event: AuditEvent, *, version: int) -> bytes:
     """
     if version != 1:
         raise ValueError(f"envelope version {version} is unknown; this release renders version 1")
-    envelope = {"type": event.action, "timestamp": timestamp(event.occurred_at), "data": event.as_json()}
-    return json.dumps(envelope, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    data = event.as_json()
+    envelope = {"type": event.action, "timestamp": data["occurredAt"], "data": data}
+    return orjson.dumps(envelope, option=orjson.OPT_SORT_KEYS)
 
 
 def render_request(  # noqa: PLR0913  what an attempt is made of
@@ -33,6 +35,7 @@ def render_request(  # noqa: PLR0913  what an attempt is made of
     version: int,
     attempt: uuid.UUID,
     number: int,
+    replay: bool,
     now: datetime,
     timeout: float,
 ) -> Request:
@@ -40,15 +43,18 @@ def render_request(  # noqa: PLR0913  what an attempt is made of
     body = render_body(event, version=version)
     sent_at = int(now.timestamp())
     message_id = str(event.id)
+    trace = trace_id(event)
     headers = {
         "Content-Type": "application/json",
         "webhook-id": message_id,
         "webhook-timestamp": str(sent_at),
         "webhook-signature": sign(secrets=secrets, message_id=message_id, timestamp=sent_at, body=body),
         "HyreLog-Attempt": str(number),
-        "HyreLog-Trace-Id": trace_id(event),
-        "traceparent": f"00-{trace_id(event)}-{attempt.bytes[-8:].hex()}-01",
+        "HyreLog-Trace-Id": trace,
+        "traceparent": f"00-{trace}-{attempt.bytes[-8:].hex()}-01",
     }
+    if replay:
+        headers |= {"HyreLog-Replay": "true", "HyreLog-Original-Timestamp": timestamp(event.recorded_at)}
     return Request(id=attempt, url=url, headers=headers, body=body, timeout=timeout)
 
 

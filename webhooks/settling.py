@@ -3,13 +3,13 @@
 A stale worker's late answer changes nothing: its token is gone, and its attempt is on record as lost.
 """
 
-import json
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
 from django.db import connection
 
 from audit.text import storable
@@ -25,27 +25,27 @@ _SETTLE = """
             finished_at timestamptz, result text, kind text, http_status int, address text, headers jsonb, body text,
             timing jsonb, repeated bool)
     ), held AS MATERIALIZED (
-        SELECT delivery.id FROM webhooks_webhookdelivery AS delivery
+        SELECT verdict.* FROM webhooks_webhookdelivery AS delivery
         JOIN verdict ON verdict.id = delivery.id AND verdict.token = delivery.claim_token
         WHERE delivery.status = 'SENDING'
         ORDER BY delivery.id
         FOR NO KEY UPDATE OF delivery
     ), settled AS (
         UPDATE webhooks_webhookdelivery AS delivery
-        SET status = verdict.status, next_attempt_at = verdict.next_attempt_at, failures = verdict.failures,
-            error = verdict.error, lost_in_a_row = 0, claim_token = NULL, claimed_by = NULL,
-            completed_at = CASE WHEN verdict.next_attempt_at IS NULL THEN verdict.finished_at END
-        FROM held JOIN verdict USING (id)
+        SET status = held.status, next_attempt_at = held.next_attempt_at, failures = held.failures,
+            error = held.error, lost_in_a_row = 0, claim_token = NULL, claimed_by = NULL,
+            completed_at = CASE WHEN held.next_attempt_at IS NULL THEN held.finished_at END
+        FROM held
         WHERE delivery.id = held.id
-        RETURNING delivery.id
+        RETURNING held.*
     ), recorded AS (
         UPDATE webhooks_webhookattempt AS attempt
-        SET result = verdict.result, finished_at = verdict.finished_at, kind = verdict.kind,
-            http_status = verdict.http_status, error = verdict.error, address = verdict.address,
-            response_headers = verdict.headers, response_body = verdict.body, timing = verdict.timing,
-            repeated = verdict.repeated
-        FROM settled JOIN verdict USING (id)
-        WHERE attempt.id = verdict.attempt
+        SET result = settled.result, finished_at = settled.finished_at, kind = settled.kind,
+            http_status = settled.http_status, error = settled.error, address = settled.address,
+            response_headers = settled.headers, response_body = settled.body, timing = settled.timing,
+            repeated = settled.repeated
+        FROM settled
+        WHERE attempt.id = settled.attempt
     )
     SELECT id FROM settled
 """
@@ -55,7 +55,7 @@ _PUT_ASIDE = """
         SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS aside (
             id uuid, token uuid, status text, next_attempt_at timestamptz, completed_at timestamptz)
     ), held AS MATERIALIZED (
-        SELECT delivery.id FROM webhooks_webhookdelivery AS delivery
+        SELECT aside.* FROM webhooks_webhookdelivery AS delivery
         JOIN aside ON aside.id = delivery.id AND aside.token = delivery.claim_token
         WHERE delivery.status = 'SENDING'
         ORDER BY delivery.id
@@ -63,8 +63,8 @@ _PUT_ASIDE = """
     )
     UPDATE webhooks_webhookdelivery AS delivery
     SET attempt = attempt - 1, claim_token = NULL, claimed_by = NULL,
-        status = aside.status, next_attempt_at = aside.next_attempt_at, completed_at = aside.completed_at
-    FROM held JOIN aside USING (id)
+        status = held.status, next_attempt_at = held.next_attempt_at, completed_at = held.completed_at
+    FROM held
     WHERE delivery.id = held.id
 """
 
@@ -78,6 +78,8 @@ class Settlement:
     outcome: Outcome
     verdict: Verdict
     finished_at: datetime
+    left: bool = True
+    """Whether anything was sent, so that the outcome says something about the endpoint."""
 
 
 def settle(settlements: Sequence[Settlement]) -> set[uuid.UUID]:
@@ -85,7 +87,7 @@ def settle(settlements: Sequence[Settlement]) -> set[uuid.UUID]:
     if not settlements:
         return set()
     with connection.cursor() as cursor:
-        cursor.execute(_SETTLE, {"rows": json.dumps([_row(s) for s in settlements])})
+        cursor.execute(_SETTLE, {"rows": _json([_row(s) for s in settlements])})
         return {row[0] for row in cursor.fetchall()}
 
 
@@ -99,35 +101,39 @@ def put_aside(
     """Undo claims of which nothing was sent: for a disabled webhook, for a deleted one, for want of room."""
     rows = [
         *(_aside(c, "HELD") for c in hold),
-        *(_aside(c, "CANCELLED", completed_at=now.isoformat()) for c in cancel),
-        *(_aside(c, "FAILED" if c.attempt > 1 else "PENDING", next_attempt_at=now.isoformat()) for c in hand_back),
+        *(_aside(c, "CANCELLED", completed_at=now) for c in cancel),
+        *(_aside(c, "FAILED" if c.attempt > 1 else "PENDING", next_attempt_at=now) for c in hand_back),
     ]
     if rows:
         with connection.cursor() as cursor:
-            cursor.execute(_PUT_ASIDE, {"rows": json.dumps(rows)})
+            cursor.execute(_PUT_ASIDE, {"rows": _json(rows)})
 
 
 def _row(settlement: Settlement) -> dict[str, Any]:
     outcome, verdict = settlement.outcome, settlement.verdict
     return {
-        "id": str(settlement.claimed.id),
-        "token": str(settlement.claimed.token),
-        "attempt": str(settlement.attempt),
+        "id": settlement.claimed.id,
+        "token": settlement.claimed.token,
+        "attempt": settlement.attempt,
         "status": verdict.status,
-        "next_attempt_at": verdict.next_attempt_at and verdict.next_attempt_at.isoformat(),
+        "next_attempt_at": verdict.next_attempt_at,
         "failures": verdict.failures,
         "error": storable(verdict.error)[:500],
-        "finished_at": settlement.finished_at.isoformat(),
+        "finished_at": settlement.finished_at,
         "result": Result.DELIVERED if outcome.kind == Kind.DELIVERED else Result.FAILED,
         "kind": outcome.kind,
         "http_status": outcome.status,
         "address": outcome.address or "",
         "headers": {storable(name): storable(value) for name, value in outcome.headers.items()},
         "body": storable(outcome.body.decode(errors="replace")),
-        "timing": asdict(outcome.timing),
+        "timing": outcome.timing,
         "repeated": outcome.repeated,
     }
 
 
-def _aside(claimed: Claimed, status: str, **changes: str) -> dict[str, str]:
-    return {"id": str(claimed.id), "token": str(claimed.token), "status": status, **changes}
+def _aside(claimed: Claimed, status: str, **changes: datetime) -> dict[str, Any]:
+    return {"id": claimed.id, "token": claimed.token, "status": status, **changes}
+
+
+def _json(rows: Sequence[dict[str, Any]]) -> str:
+    return orjson.dumps(rows).decode()

@@ -12,6 +12,9 @@ from webhooks.policy import RetryPolicy
 from webhooks.sending.addresses import AddressPolicy
 from webhooks.sending.opening import open_transport
 
+LINGER = 1.0
+"""Seconds for which a process that has nothing to send keeps its connections: most events come in bursts."""
+
 
 @shared_task(name="webhooks.deliver")
 def deliver(lane: str = LANE) -> None:
@@ -35,8 +38,10 @@ def _send(lane: str, lease: ProcessLease) -> int:
             transport=transport,
             policy=RetryPolicy(settings.WEBHOOK_RETRY_SCHEDULE),
             timeout=settings.WEBHOOK_TIMEOUT_SECONDS,
+            slots=settings.WEBHOOK_MAX_IN_FLIGHT_PER_ENDPOINT,
             clock=timezone.now,
             stopping=stopping.asked,
+            linger=LINGER,
             more=lambda: doorbell.ring(lane),
         ).run()
     finally:

@@ -187,6 +187,7 @@ def render(tenant: Tenant, *secrets: str, now: datetime | None = None) -> tuple[
         version=1,
         attempt=uuid.uuid4(),
         number=1,
+        replay=False,
         now=now or timezone.now(),
         timeout=15,
     )

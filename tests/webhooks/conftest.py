@@ -37,6 +37,7 @@ def sender(lease: ProcessLease, transport: Transport, clock: Clock) -> Callable[
             "transport": transport,
             "policy": RetryPolicy(settings.WEBHOOK_RETRY_SCHEDULE),
             "timeout": 5.0,
+            "slots": 50,
             "clock": clock,
             "stopping": lambda: False,
         }

@@ -8,8 +8,9 @@ from django.db import connection, transaction
 
 from jobs.models import WorkerProcess
 from tests.conftest import NOON, draft, open_tenant
+from tests.webhooks.steps import claim, depart
 from webhooks import claiming, departing
-from webhooks.models import Webhook, WebhookAttempt, WebhookDelivery
+from webhooks.models import Endpoint, Webhook, WebhookAttempt, WebhookDelivery
 
 ROWS = 300
 
@@ -32,6 +33,7 @@ def in_threads(count: int, work: Callable[[], None]) -> None:
 def due(committed: None) -> None:
     tenant = open_tenant("Acme")
     Webhook.objects.register(company=tenant.company, url="https://example.com/")
+    Endpoint.objects.update(slots=ROWS)
     with transaction.atomic():
         tenant.record(*[draft() for _ in range(ROWS)])
 
@@ -43,8 +45,8 @@ def test_concurrent_claimers_share_no_row_and_leave_none(due: None) -> None:
     def work() -> None:
         process = WorkerProcess.objects.register(queues=[]).id
         together.wait()
-        while part := claiming.claim(process=process, limit=7, now=NOON):
-            claimed.extend(row.id for row in part)
+        while WebhookDelivery.objects.filter(status="PENDING").exists():
+            claimed.extend(row.id for row in claim(process=process, limit=7, now=NOON))
 
     in_threads(4, work)
     assert len(claimed) == len(set(claimed)) == ROWS
@@ -52,7 +54,7 @@ def test_concurrent_claimers_share_no_row_and_leave_none(due: None) -> None:
 
 def test_concurrent_rescuers_take_each_orphan_back_once(due: None) -> None:
     process = WorkerProcess.objects.register(queues=[])
-    claiming.claim(process=process.id, limit=ROWS, now=NOON)
+    claim(process=process.id, limit=ROWS, now=NOON)
     process.delete()
     rescued: list[int] = []
     in_threads(4, lambda: rescued.append(claiming.rescue(now=NOON)))
@@ -62,11 +64,11 @@ def test_concurrent_rescuers_take_each_orphan_back_once(due: None) -> None:
 
 def test_a_rescue_waits_for_nobody_and_misses_no_attempt_that_is_just_being_recorded(due: None) -> None:
     process = WorkerProcess.objects.register(queues=[])
-    claimed = claiming.claim(process=process.id, limit=5, now=NOON)
+    claimed = claim(process=process.id, limit=5, now=NOON)
     process.delete()
     rescued: list[int] = []
     with transaction.atomic():
-        departures = departing.depart(claimed, now=NOON, timeout=5)
+        departures = depart(claimed, now=NOON)
         in_threads(1, lambda: rescued.append(claiming.rescue(now=NOON)))
     in_threads(1, lambda: rescued.append(claiming.rescue(now=NOON)))
     assert (len(departures), rescued) == (5, [0, 5])

@@ -13,9 +13,10 @@ from jobs.leases import ProcessLease
 from jobs.models import WorkerProcess
 from tests.conftest import NOON, Clock, Tenant, draft, open_tenant
 from tests.receiver import Receiver
+from tests.webhooks.steps import claim, depart
 from webhooks import claiming, delivering, departing, settling
 from webhooks.delivering import Sender
-from webhooks.models import Webhook, WebhookAttempt, WebhookDelivery
+from webhooks.models import Endpoint, Webhook, WebhookAttempt, WebhookDelivery
 from webhooks.policy import LOST_LIMIT, RetryPolicy, Verdict
 from webhooks.sending.outcome import Kind, Outcome
 from webhooks.sending.transport import Transport
@@ -181,13 +182,13 @@ def test_what_cannot_be_sent_is_told_from_what_was_taken_away(
 ) -> None:
     """A stale worker between its claim and its record of sending: it writes nothing, and sends nothing."""
     tenant.record(draft(), draft())
-    stale = claiming.claim(process=lease.process_id, limit=10, now=NOON)
+    stale = claim(process=lease.process_id, limit=10, now=NOON)
     lease.give_up(lease.process_id)
     claiming.rescue(now=NOON)
-    (fresh,) = claiming.claim(process=lease.process_id, limit=1, now=NOON)
-    assert departing.depart(stale, now=NOON, timeout=5) == []
+    (fresh,) = claim(process=lease.process_id, limit=1, now=NOON)
+    assert depart(stale, now=NOON) == []
     assert not WebhookAttempt.objects.exists()
-    assert len(departing.depart([fresh], now=NOON, timeout=5)) == 1
+    assert len(depart([fresh], now=NOON)) == 1
 
 
 @pytest.mark.parametrize(
@@ -241,6 +242,7 @@ def test_what_came_back_while_postgres_was_away_is_settled_once_it_is_there(
         transport=transport,
         policy=RetryPolicy((60,)),
         timeout=5,
+        slots=50,
         clock=lambda: NOON,
         stopping=lambda: False,
     )
@@ -253,15 +255,17 @@ def test_what_is_on_the_wire_is_brought_home_before_a_failed_claim_is_raised(
     tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenant.record(*[draft() for _ in range(30)])
-    claim, claims = claiming.claim, []
+    Endpoint.objects.update(slots=20, slow=False)
+    claims: list[int] = []
 
-    def claim_once(**arguments: Any) -> list[claiming.Claimed]:
-        claims.append(1)
-        if len(claims) > 1:
-            raise OperationalError("gone")
-        return claim(**arguments)
+    class ClaimerThatClaimsOnce(claiming.Claimer):
+        def claim(self, **arguments: Any) -> list[claiming.Claimed]:
+            claims.append(1)
+            if len(claims) > 1:
+                raise OperationalError("gone")
+            return super().claim(**arguments)
 
-    monkeypatch.setattr(delivering, "claim", claim_once)
+    monkeypatch.setattr(delivering, "Claimer", ClaimerThatClaimsOnce)
     with pytest.raises(OperationalError, match="gone"):
         sender().run()
     assert WebhookDelivery.objects.filter(status="SUCCESS").count() == 20
@@ -281,11 +285,12 @@ def test_large_bodies_take_turns_on_the_wire(
 ) -> None:
     monkeypatch.setattr(delivering, "BYTES_MOST", 300_000)
     most: list[int] = []
-    depart = departing.depart
+    leave = departing.depart
 
-    def watched(claimed: list[claiming.Claimed], **arguments: Any) -> list[departing.Departure]:
-        most.append(len(claimed))
-        return depart(claimed, **arguments)
+    def watched(claimed: list[claiming.Claimed], **arguments: Any) -> Any:
+        departures, handed_back = leave(claimed, **arguments)
+        most.append(len(departures))
+        return departures, handed_back
 
     monkeypatch.setattr(delivering, "depart", watched)
     tenant.record(*[draft(payload={"text": "x" * 100_000}) for _ in range(15)])
@@ -306,13 +311,14 @@ def test_one_that_is_larger_than_the_room_goes_alone(
 
 def test_a_full_claim_rings_for_help(tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender) -> None:
     rings: list[int] = []
+    Endpoint.objects.update(slots=50, slow=False)
     tenant.record(*[draft() for _ in range(25)])
     sender(more=lambda: rings.append(1)).run()
     assert rings
 
 
 def claim_one(lease: ProcessLease) -> claiming.Claimed:
-    (claimed,) = claiming.claim(process=lease.process_id, limit=10, now=NOON)
+    (claimed,) = claim(process=lease.process_id, limit=10, now=NOON)
     return claimed
 
 
@@ -326,7 +332,7 @@ def test_the_attempt_is_on_record_before_the_request_leaves(
     tenant: Tenant, webhook: Webhook, lease: ProcessLease
 ) -> None:
     tenant.record()
-    (departure,) = departing.depart([claim_one(lease)], now=NOON, timeout=5)
+    (departure,) = depart([claim_one(lease)], now=NOON)
     attempt = WebhookAttempt.objects.get()
     assert (attempt.id, attempt.number, attempt.result) == (departure.attempt, 1, "sending")
     assert attempt.finished_at is None
@@ -336,8 +342,8 @@ def test_a_claim_takes_no_more_than_its_limit_and_never_the_same_row_twice(
     tenant: Tenant, webhook: Webhook, lease: ProcessLease
 ) -> None:
     tenant.record(*[draft() for _ in range(5)])
-    first = claiming.claim(process=lease.process_id, limit=3, now=NOON)
-    second = claiming.claim(process=lease.process_id, limit=3, now=NOON)
+    first = claim(process=lease.process_id, limit=3, now=NOON)
+    second = claim(process=lease.process_id, limit=3, now=NOON)
     assert (len(first), len(second)) == (3, 2)
     assert len({claimed.id for claimed in first + second}) == 5
 
@@ -345,14 +351,14 @@ def test_a_claim_takes_no_more_than_its_limit_and_never_the_same_row_twice(
 def test_what_is_not_yet_due_is_not_claimed(tenant: Tenant, webhook: Webhook, lease: ProcessLease) -> None:
     tenant.record()
     early = NOON - timedelta(microseconds=1)
-    assert claiming.claim(process=lease.process_id, limit=10, now=early) == []
+    assert claim(process=lease.process_id, limit=10, now=early) == []
 
 
 def test_a_process_without_a_live_lease_claims_nothing(tenant: Tenant, webhook: Webhook, lease: ProcessLease) -> None:
     tenant.record()
     process = lease.process_id
     WorkerProcess.objects.update(lease_expires_at=NOON)
-    assert claiming.claim(process=process, limit=10, now=NOON) == []
+    assert claim(process=process, limit=10, now=NOON) == []
 
 
 def test_rows_of_a_live_process_are_left_alone(tenant: Tenant, webhook: Webhook, lease: ProcessLease) -> None:
@@ -379,7 +385,7 @@ def test_what_was_on_the_wire_is_lost_and_due_again_outside_the_schedule(
     tenant: Tenant, webhook: Webhook, lease: ProcessLease
 ) -> None:
     tenant.record()
-    departing.depart([claim_one(lease)], now=NOON, timeout=5)
+    depart([claim_one(lease)], now=NOON)
     lease.give_up(lease.process_id)
     assert claiming.rescue(now=NOON) == 1
     delivery, attempt = only(), WebhookAttempt.objects.get()
@@ -393,7 +399,7 @@ def test_ten_lost_attempts_in_a_row_are_the_end(tenant: Tenant, webhook: Webhook
     tenant.record()
     for number in range(1, LOST_LIMIT + 1):
         assert only().next_attempt_at == NOON
-        departing.depart([claim_one(lease)], now=NOON, timeout=5)
+        depart([claim_one(lease)], now=NOON)
         lease.give_up(lease.process_id)
         claiming.rescue(now=NOON)
         assert only().lost_in_a_row == number
@@ -403,7 +409,7 @@ def test_ten_lost_attempts_in_a_row_are_the_end(tenant: Tenant, webhook: Webhook
 def test_a_late_answer_of_a_stale_worker_changes_nothing(tenant: Tenant, webhook: Webhook, lease: ProcessLease) -> None:
     tenant.record()
     stale = claim_one(lease)
-    departing.depart([stale], now=NOON, timeout=5)
+    depart([stale], now=NOON)
     lost = WebhookAttempt.objects.get()
     lease.give_up(lease.process_id)
     claiming.rescue(now=NOON)
@@ -411,7 +417,7 @@ def test_a_late_answer_of_a_stale_worker_changes_nothing(tenant: Tenant, webhook
     assert settling.settle([settlement(stale, lost)]) == set()
     lost.refresh_from_db()
     assert (only().status, lost.result) == ("SENDING", "lost")
-    departing.depart([fresh], now=NOON, timeout=5)
+    depart([fresh], now=NOON)
     second = WebhookAttempt.objects.get(number=2)
     assert settling.settle([settlement(fresh, second)]) == {fresh.id}
     assert (only().status, only().lost_in_a_row) == ("SUCCESS", 0)
@@ -433,6 +439,6 @@ def test_cancelling_ends_what_waits_and_leaves_what_is_on_the_wire(
     tenant: Tenant, webhook: Webhook, lease: ProcessLease
 ) -> None:
     tenant.record(draft(), draft())
-    claiming.claim(process=lease.process_id, limit=1, now=NOON)
+    claim(process=lease.process_id, limit=1, now=NOON)
     assert WebhookDelivery.objects.cancel() == 1
     assert sorted(WebhookDelivery.objects.values_list("status", flat=True)) == ["CANCELLED", "SENDING"]

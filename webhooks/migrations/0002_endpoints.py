@@ -1,12 +1,9 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-# Each webhook of before gets its row, which knows of the deliveries that are on the wire during the upgrade.
 ENDPOINTS = """
-    INSERT INTO webhooks_endpoint (webhook_id, in_flight, slots, slow, failures_in_a_row)
-    SELECT id, (SELECT count(*) FROM webhooks_webhookdelivery WHERE webhook_id = webhook.id AND status = 'SENDING'),
-        8, true, 0
-    FROM webhooks_webhook AS webhook
+    INSERT INTO webhooks_endpoint (webhook_id, claims, slots, slow, failures_in_a_row)
+    SELECT id, 0, 8, true, 0 FROM webhooks_webhook
 """
 
 
@@ -30,7 +27,7 @@ class Migration(migrations.Migration):
                         to="webhooks.webhook",
                     ),
                 ),
-                ("in_flight", models.PositiveIntegerField(default=0)),
+                ("claims", models.PositiveBigIntegerField(default=0)),
                 (
                     "slots",
                     models.PositiveIntegerField(
@@ -71,6 +68,10 @@ class Migration(migrations.Migration):
         migrations.RemoveIndex(
             model_name="webhookdelivery",
             name="delivery_held",
+        ),
+        migrations.RemoveIndex(
+            model_name="webhookdelivery",
+            name="delivery_claimed",
         ),
         migrations.RemoveIndex(
             model_name="webhookdelivery",
@@ -164,6 +165,10 @@ class Migration(migrations.Migration):
                 fields=["next_attempt_at"],
                 name="delivery_due",
             ),
+        ),
+        migrations.AddIndex(
+            model_name="webhookdelivery",
+            index=models.Index(condition=models.Q(("status", "SENDING")), fields=["webhook"], name="delivery_sending"),
         ),
         migrations.AddIndex(
             model_name="webhookdelivery",

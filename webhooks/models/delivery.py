@@ -119,8 +119,8 @@ class WebhookDelivery(models.Model):
             models.Index(fields=["webhook", "next_attempt_at", "id"], name="delivery_backlog", condition=BACKLOG),
             # The sweep: what is due next.
             models.Index(fields=["next_attempt_at"], name="delivery_due", condition=BACKLOG),
-            # The rescue of orphans.
-            models.Index(fields=["claimed_by"], name="delivery_claimed", condition=Q(status="SENDING")),
+            # How much an endpoint has on the wire; the rescue of orphans.
+            models.Index(fields=["webhook"], name="delivery_sending", condition=Q(status="SENDING")),
             # Recovering what is held, and the rescue of what is held for nobody.
             models.Index(fields=["webhook", "id"], name="delivery_held", condition=Q(status="HELD")),
             # Recovering what failed, and its list.

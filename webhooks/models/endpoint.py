@@ -7,15 +7,14 @@ FIRST_SLOTS = 8
 class Endpoint(models.Model):
     """What a webhook's endpoint has shown so far, and how much is sent to it at once.
 
-    Beside the webhook, not in it: each batch of outcomes changes this row, and only people change the other.
-    `in_flight` is the number of the webhook's deliveries in SENDING, changed by the very statements that change those;
-    a claim locks the row, so that `slots` holds across all processes.
+    Beside the webhook, not in it: outcomes change this row many times a minute, and only people change the other. Each
+    claim raises `claims` of the endpoints that it takes from, by which another that counted before it knows.
     """
 
     webhook = models.OneToOneField(
         "webhooks.Webhook", on_delete=models.PROTECT, primary_key=True, related_name="endpoint"
     )
-    in_flight = models.PositiveIntegerField(default=0)
+    claims = models.PositiveBigIntegerField(default=0)
     slots = models.PositiveIntegerField(
         default=FIRST_SLOTS,
         help_text="Requests it may have at once: one more with each success, half as many at a sign of overload.",

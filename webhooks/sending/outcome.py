@@ -62,6 +62,11 @@ class Outcome:
     timing: Timing = field(default_factory=Timing)
     repeated: bool = False
 
+    @property
+    def overloaded(self) -> bool:
+        """Whether it is a sign that the receiver has more to do than it can: fewer requests at once may help."""
+        return self.kind in (Kind.TIMEOUT, Kind.REFUSED, Kind.DISCONNECTED) or self.status in (429, 503)
+
     def retry_after(self, now: datetime) -> float | None:
         """Seconds the receiver asks us to wait (RFC 9110, 10.2.3): never negative, None where it does not ask.
 
