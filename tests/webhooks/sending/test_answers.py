@@ -36,7 +36,8 @@ def test_an_error_status_is_rejected_with_its_body(send: Send, serve: Serve, cod
     peer = serve(answering(status(f"{code} No", body=b"because")))
     outcome = send(peer.url("/hook?token=s3cret"))
     assert (outcome.kind, outcome.status, outcome.body) == (Kind.REJECTED, code, b"because")
-    assert outcome.error == f"http://127.0.0.1:{peer.port} answered {code}."
+    assert outcome.error.startswith(f"http://127.0.0.1:{peer.port} answered {code}. ")
+    assert "s3cret" not in outcome.error
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
