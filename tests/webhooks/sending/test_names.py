@@ -5,6 +5,7 @@
 
 from ipaddress import ip_network
 from itertools import count, cycle
+from time import sleep
 
 import pytest
 
@@ -153,6 +154,23 @@ def test_a_silent_name_server_ends_at_the_deadline(opener: Opener, names: NameSe
     outcome = sender(opener())("https://dead.example/", timeout=0.3)
     assert outcome.kind is Kind.TIMEOUT
     assert "name was still being resolved" in outcome.error
+
+
+def test_one_deadline_covers_the_look_up_and_the_answer(opener: Opener, names: NameServer, serve: Serve) -> None:
+    """Each stage alone would end in time."""
+
+    def look_up() -> Answer:
+        sleep(0.4)
+        return [OPEN]
+
+    def behave(connection: Connection) -> None:
+        connection.request()
+        connection.stopped.wait(0.4)
+        connection.send(OK)
+
+    names.zone["slow.example"] = look_up
+    outcome = sender(opener())(serve(behave).url(host="slow.example"), timeout=0.6)
+    assert (outcome.kind, outcome.status, outcome.address) == (Kind.TIMEOUT, None, OPEN)
 
 
 def test_names_whose_servers_are_dead_keep_no_other_name_waiting(
