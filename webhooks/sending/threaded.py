@@ -125,5 +125,5 @@ class RequestsTransport:
         except Failed as failed:
             if not exchange.may_repeat(failed):
                 raise
-            exchange.repeated = True
+            exchange.repeated, exchange.cut = True, False
             self._adapter.exchange(exchange)

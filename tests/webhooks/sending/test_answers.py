@@ -1,5 +1,6 @@
 """What a receiver answers, and the outcome made of it, over both transports."""
 
+import ssl
 from datetime import UTC, datetime
 from threading import Thread
 
@@ -138,6 +139,45 @@ def test_an_answer_given_before_the_body_is_read_counts(send: Send, serve: Serve
 
     outcome = send(serve(behave).url(), body=b"x" * 4_000_000)
     assert (outcome.kind, outcome.status, outcome.body) == (kind, int(line[:3]), b"no")
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_an_early_answer_counts_though_the_body_is_never_read(
+    send: Send,
+    serve: Serve,
+    certified: ssl.SSLContext,
+    tls: bool,  # noqa: FBT001
+) -> None:
+    """And the connection, on which the rest of the body is owed, serves no other request."""
+
+    def behave(connection: Connection) -> None:
+        head = connection.head()
+        connection.send(status("413 Too Large", body=b"no") if b"/large" in head else OK)
+        connection.stopped.wait()
+
+    peer = serve(behave, tls=certified if tls else None)
+    outcome = send(peer.url("/large"), body=b"x" * 20_000_000)
+    assert (outcome.kind, outcome.status, outcome.body) == (Kind.REJECTED, 413, b"no")
+    assert send(peer.url()).kind is Kind.DELIVERED
+    assert peer.accepted == 2
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_a_large_body_arrives_whole_at_a_receiver_that_reads_slowly(
+    send: Send,
+    serve: Serve,
+    certified: ssl.SSLContext,
+    tls: bool,  # noqa: FBT001
+) -> None:
+    body, seen = bytes(range(256)) * 40_000, []
+
+    def behave(connection: Connection) -> None:
+        connection.stopped.wait(0.2)
+        seen.append(connection.request())
+        connection.send(OK)
+
+    assert send(serve(behave, tls=certified if tls else None).url(), body=body).kind is Kind.DELIVERED
+    assert [request.endswith(body) for request in seen] == [True]
 
 
 def test_a_receiver_that_answers_and_closes_with_the_body_unread_is_one_request(send: Send, serve: Serve) -> None:

@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from tests.webhooks.sending.names import SILENCE, NameServer
 from tests.webhooks.sending.peers import Connection, closing
 from tests.webhooks.sending.senders import Send, Serve
 from webhooks.sending.outcome import Kind
@@ -26,7 +27,8 @@ def test_an_unknown_name_is_a_dns_failure(send: Send) -> None:
     assert outcome.timing.connect is None
 
 
-def test_a_passed_deadline_ends_a_look_up(send: Send) -> None:
+def test_a_passed_deadline_ends_a_look_up(send: Send, names: NameServer) -> None:
+    names.zone["slow.example.invalid"] = SILENCE
     assert send("https://slow.example.invalid/hook", timeout=0.0).kind is Kind.TIMEOUT
 
 
