@@ -13,12 +13,14 @@ from audit.api.errors import ApiError, invalid, not_found
 from audit.api.pages import Page, page
 from audit.canonical import UncanonicalValue, check
 from audit.models import Workspace
+from webhooks import api_testing
 from webhooks.models import Webhook, WebhookDelivery
 from webhooks.models.webhook import TooManyWebhooks
 from webhooks.sending.addresses import BlockedAddress
 from webhooks.tasks import address_policy
 
 router = Router(tags=["webhooks"])
+router.add_router("", api_testing.router)
 
 
 def _storable(text: str) -> str:

@@ -49,6 +49,14 @@ def count(request: HttpRequest, key: ApiKey) -> None:
         raise too_many(error, retry_after=timedelta(seconds=resets_in), headers=headers)
 
 
+def spend(name: str, *, most: int, error: str) -> None:
+    """Count one use of what is dearer than a request; raises ApiError 429 after `most` within a minute."""
+    now = time.time()
+    used = _increment(f"hyrelog:rate:{name}:{int(now // WINDOW)}")
+    if used is not None and used > most:
+        raise too_many(error, retry_after=timedelta(seconds=WINDOW - now % WINDOW))
+
+
 @sync_and_async_middleware
 def rate_limit_headers(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
     """Middleware: tells each client where it stands."""

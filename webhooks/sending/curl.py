@@ -22,11 +22,11 @@ from webhooks.sending.transport import TransportFull
 class CurlTransport:
     """See `Transport`. A request waits for its name (`_waiting`), flies (`_flying`) and lands (`_landed`)."""
 
-    def __init__(self, *, capacity: int, policy: AddressPolicy, ca_file: str | None = None) -> None:
+    def __init__(self, *, capacity: int, policy: AddressPolicy, resolver: Resolver, ca_file: str | None = None) -> None:
         self.capacity = capacity
         self._policy = policy
         self._ca_file = ca_file or certifi.where()
-        self._resolver = Resolver(policy=policy)
+        self._resolver = resolver
         self._loop = CurlLoop(connections=capacity)
         self._idle: list[CurlHandle] = []
         self._waiting: set[Exchange] = set()

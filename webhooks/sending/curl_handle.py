@@ -11,6 +11,7 @@ from webhooks.sending.exchange import Exchange
 from webhooks.sending.outcome import Kind, Outcome
 
 _SENDS_CAP: Final = 2
+_NOT_PUBLIC: Final = "its address is not a public one"  # which, is not told: see AddressPolicy.check_addresses
 
 
 class CurlHandle:
@@ -86,7 +87,7 @@ class CurlHandle:
         """
         family, kind, protocol, where = address
         if not self._policy.permits(where[0]):
-            self._refusal = f"{where[0]} is not a public address"
+            self._refusal = _NOT_PUBLIC
             return pycurl.SOCKET_BAD
         if self._exchange is not None:
             self._exchange.address = where[0]
@@ -96,7 +97,7 @@ class CurlHandle:
         """Decide once more, with a connection ready and nothing sent: for kept connections, and repeated sends."""
         exchange = self._exchange
         if exchange is None or not self._policy.permits(address):
-            self._refusal = f"{address} is not a public address"
+            self._refusal = _NOT_PUBLIC
             return int(pycurl.PREREQFUNC_ABORT)
         self._sent += 1
         if self._sent > _SENDS_CAP:

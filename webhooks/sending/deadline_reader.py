@@ -23,6 +23,11 @@ class DeadlineReader(RawIOBase):
         return True
 
     def readinto(self, buffer: Any, /) -> int | None:
+        if early := self._exchange.early:
+            count = min(len(buffer), len(early))
+            buffer[:count], self._exchange.early = early[:count], early[count:]
+            self._exchange.note_received(count)
+            return count
         try:
             self._sock.settimeout(self._exchange.time_left())
             count = self._raw.readinto(buffer) or 0

@@ -4,6 +4,7 @@ from typing import Final
 from webhooks.sending.answer import Answer
 from webhooks.sending.outcome import Kind, Outcome, Timing
 from webhooks.sending.request import Request
+from webhooks.sending.sentences import advice, advice_on_status
 from webhooks.sending.target import Target
 
 _SENTENCES: Final = {
@@ -49,14 +50,13 @@ class Exchange:
             return self.fail(Kind.DISCONNECTED)
         if status < 300:
             return self._outcome(Kind.DELIVERED, "")
-        hint = ", a redirect; redirects are not followed" if 300 <= status < 400 else ""
-        return self._outcome(Kind.REJECTED, f"{self.target.origin} answered {status}{hint}.")
+        return self._outcome(Kind.REJECTED, f"{self.target.origin} answered {status}. {advice_on_status(status)}")
 
     def fail(self, kind: Kind, detail: str = "") -> Outcome:
         """Make the outcome of a request that had no complete answer; `detail` is what the layer below said of it."""
-        detail = detail.strip().rstrip(".")
+        detail = detail.strip().rstrip(".").removeprefix("url: ")
         sentence = self._sentence(kind)
-        return self._outcome(kind, f"{sentence}: {detail}." if detail else f"{sentence}.")
+        return self._outcome(kind, f"{sentence}{f': {detail}' if detail else ''}. {advice(kind)}")
 
     def _sentence(self, kind: Kind) -> str:
         where = self.target.origin
@@ -77,4 +77,4 @@ class Exchange:
 
 def blocked(reason: Exception) -> Outcome:
     """Make the outcome of a request our own rules stopped before it had a target."""
-    return Outcome(Kind.BLOCKED, error=f"Nothing was sent: {reason}.")
+    return Outcome(Kind.BLOCKED, error=f"Nothing was sent: {str(reason).removeprefix('url: ')}.")

@@ -3,6 +3,7 @@
 import socket
 from http.client import HTTPException, HTTPResponse, RemoteDisconnected
 from io import BufferedReader
+from ssl import SSLError
 from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -10,7 +11,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from webhooks.sending.deadline_reader import DeadlineReader
 from webhooks.sending.outcome import Kind
-from webhooks.sending.pinned_socket import open_socket
+from webhooks.sending.pinned_socket import open_socket, send_until_answered
 from webhooks.sending.threaded_exchange import CURRENT, Failed
 
 
@@ -36,7 +37,9 @@ class _Response(HTTPResponse):
         lengths = {length.strip() for field in self.msg.get_all("content-length", []) for length in field.split(",")}
         if lengths and not (len(lengths) == 1 and lengths.pop().isdecimal()):
             raise Failed(Kind.PROTOCOL, "its Content-Length is no number")
-        CURRENT.get().in_head = False
+        exchange = CURRENT.get()
+        exchange.in_head = False
+        self.will_close = self.will_close or exchange.cut
 
     def _read_status(self) -> tuple[str, int, str]:
         """Skip every informational answer; http.client skips 100 only, and takes a 103 for the final one."""
@@ -58,13 +61,13 @@ class _PinnedConnection(HTTPConnection):
         return sock
 
     def send(self, data: Any) -> None:
-        if self.sock is not None:
-            self.sock.settimeout(CURRENT.get().time_left())
         try:
-            super().send(data)
+            if self.sock is None:
+                self.connect()
+            send_until_answered(self.sock, data, CURRENT.get())
         except TimeoutError as error:
             raise Failed(Kind.TIMEOUT) from error
-        except ConnectionError as error:
+        except (ConnectionError, SSLError) as error:
             # urllib3 goes on to read after this one: a receiver may have answered before it closed.
             raise BrokenPipeError from error
 

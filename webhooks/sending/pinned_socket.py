@@ -1,7 +1,15 @@
 import socket
+from contextlib import suppress
+from ssl import SSLWantReadError, SSLWantWriteError
+from typing import Final
+
+from urllib3.util.wait import wait_for_socket
 
 from webhooks.sending.outcome import Kind
 from webhooks.sending.threaded_exchange import Failed, ThreadedExchange
+
+_PIECE: Final = 64 * 1024
+_NOT_YET: Final = (BlockingIOError, SSLWantReadError, SSLWantWriteError)
 
 
 def open_socket(exchange: ThreadedExchange) -> socket.socket:
@@ -44,3 +52,22 @@ def _connect(exchange: ThreadedExchange, address: str, *, timeout: float) -> soc
         sock.close()
         raise
     return sock
+
+
+def send_until_answered(sock: socket.socket, data: bytes, exchange: ThreadedExchange) -> None:
+    """Send within the exchange's deadline, or up to an early answer: whoever has answered may read no further.
+
+    Where sending stalls, what has come in is taken; it is `exchange.early`, and the rest is not sent. That
+    a socket is readable would not be enough: TLS has messages of its own.
+    """
+    left = memoryview(data)
+    sock.setblocking(False)
+    while left:
+        with suppress(*_NOT_YET):
+            left = left[sock.send(left[:_PIECE]) :]
+            continue
+        with suppress(*_NOT_YET):
+            exchange.early = sock.recv(_PIECE)
+            exchange.cut = True
+            return
+        wait_for_socket(sock, read=True, write=True, timeout=exchange.time_left())

@@ -31,10 +31,10 @@ THREADS_CAP: Final = 64
 class RequestsTransport:
     """See `Transport`. Connections are shared by all threads and kept alive."""
 
-    def __init__(self, *, capacity: int, policy: AddressPolicy, ca_file: str | None = None) -> None:
+    def __init__(self, *, capacity: int, policy: AddressPolicy, resolver: Resolver, ca_file: str | None = None) -> None:
         self.capacity = min(capacity, THREADS_CAP)
         self._policy = policy
-        self._resolver = Resolver(policy=policy)
+        self._resolver = resolver
         context = ssl.create_default_context(cafile=ca_file or certifi.where())
         self._adapter = PinnedAdapter(context=context, connections=self.capacity)
         self._threads = ThreadPoolExecutor(self.capacity, thread_name_prefix="webhook-sender")
@@ -125,5 +125,5 @@ class RequestsTransport:
         except Failed as failed:
             if not exchange.may_repeat(failed):
                 raise
-            exchange.repeated = True
+            exchange.repeated, exchange.cut = True, False
             self._adapter.exchange(exchange)

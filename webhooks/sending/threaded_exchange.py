@@ -31,12 +31,16 @@ class Enough(Exception):
 class ThreadedExchange(Exchange):
     """An exchange that a thread of its own drives, which connections find through `current`."""
 
-    __slots__ = ("_aborted", "_lock", "_socket", "in_head", "received", "resolver", "reused")
+    __slots__ = ("_aborted", "_lock", "_socket", "cut", "early", "in_head", "received", "resolver", "reused")
 
     def __init__(self, request: Request, target: Target, *, resolver: Resolver) -> None:
         super().__init__(request, target)
         self.resolver = resolver
         self.received = 0
+        self.cut = False
+        """Whether the request was not sent to its end: then its connection serves no other."""
+        self.early = b""
+        """What had come of the answer by then."""
         self.in_head = True
         self.reused = False
         self._lock = threading.Lock()

@@ -2,14 +2,17 @@ import contextlib
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 
+from tests.webhooks.sending.names import NameServer
 from tests.webhooks.sending.peers import Behaviour, Peer
 from tests.webhooks.sending.senders import LOOPBACK, Opener, Send, Serve, sender
 from webhooks.sending.addresses import AddressPolicy
 from webhooks.sending.opening import open_transport
+from webhooks.sending.resolver import Resolver
 from webhooks.sending.transport import Transport
 
 
@@ -37,18 +40,28 @@ def certified(authority: trustme.CA) -> ssl.SSLContext:
 def serve() -> Iterator[Serve]:
     with contextlib.ExitStack() as peers:
 
-        def start(behaviour: Behaviour, *, tls: ssl.SSLContext | None = None) -> Peer:
-            return peers.enter_context(Peer(behaviour, tls).serving())
+        def start(behaviour: Behaviour, **changes: Any) -> Peer:
+            return peers.enter_context(Peer(behaviour, **changes).serving())
 
         yield start
 
 
+@pytest.fixture
+def names() -> Iterator[NameServer]:
+    """The name server of the test's transport."""
+    with NameServer().serving() as names:
+        yield names
+
+
 @pytest.fixture(params=["curl", "requests"])
-def opener(request: pytest.FixtureRequest, roots: Path) -> Iterator[Opener]:
+def opener(request: pytest.FixtureRequest, roots: Path, names: NameServer) -> Iterator[Opener]:
     with contextlib.ExitStack() as opened:
 
         def start(*, policy: AddressPolicy = LOOPBACK, capacity: int = 64) -> Transport:
-            transport = open_transport(request.param, capacity=capacity, policy=policy, ca_file=str(roots))
+            resolver = Resolver(policy=policy, name_servers=[names.address])
+            transport = open_transport(
+                request.param, capacity=capacity, policy=policy, resolver=resolver, ca_file=str(roots)
+            )
             opened.callback(transport.close)
             return transport
 

@@ -76,6 +76,7 @@ class Peer:
 
     behaviour: Behaviour
     tls: ssl.SSLContext | None = None
+    address: str = "127.0.0.1"
     port: int = 0
     accepted: int = 0
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -84,7 +85,7 @@ class Peer:
 
     @contextlib.contextmanager
     def serving(self) -> Iterator["Peer"]:
-        with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
+        with socket.create_server((self.address, self.port), backlog=256) as listener:
             self.port = listener.getsockname()[1]
             acceptor = threading.Thread(target=self._accept, args=(listener,))
             acceptor.start()
@@ -99,8 +100,8 @@ class Peer:
                 for thread in self._threads:
                     thread.join()
 
-    def url(self, path: str = "/hook", *, host: str = "127.0.0.1") -> str:
-        return f"{'https' if self.tls else 'http'}://{host}:{self.port}{path}"
+    def url(self, path: str = "/hook", *, host: str = "") -> str:
+        return f"{'https' if self.tls else 'http'}://{host or self.address}:{self.port}{path}"
 
     def _accept(self, listener: socket.socket) -> None:
         while not self.stopped.is_set():

@@ -1,7 +1,10 @@
-from ipaddress import ip_network
+from ipaddress import IPv4Address, ip_network
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import ip_addresses
 
+from tests.webhooks.sending.registries import SPECIAL
 from webhooks.sending.addresses import AddressPolicy, BlockedAddress
 from webhooks.sending.special_ranges import IPV4, IPV6, Network
 
@@ -15,6 +18,29 @@ def test_each_special_range_is_closed_from_end_to_end(network: Network) -> None:
     assert not POLICY.permits(network[-1])
     with pytest.raises(BlockedAddress, match=r"is not a public address"):
         POLICY.check_addresses("host.example", [str(network[0])])
+
+
+@pytest.mark.parametrize("network", map(ip_network, SPECIAL), ids=lambda network: f"{network} {SPECIAL[str(network)]}")
+def test_each_range_of_the_registries_is_closed(network: Network) -> None:
+    middle = network[network.num_addresses // 2]
+    assert not any(map(POLICY.permits, (network[0], middle, network[-1])))
+
+
+@given(ip_addresses(v=4))
+def test_no_ipv4_address_is_open_in_the_clothes_of_ipv6(address: IPv4Address) -> None:
+    number = int(address)
+    high, low = f"{number >> 16:x}", f"{number & 0xFFFF:x}"
+    for disguise in (
+        f"::ffff:{address}",  # mapped
+        f"::{address}",  # compatible
+        f"::ffff:0:{address}",  # translated
+        f"64:ff9b::{address}",  # NAT64
+        f"64:ff9b:1::{address}",  # NAT64 of one's own network
+        f"2002:{high}:{low}::1",  # 6to4
+        f"2001:0:{high}:{low}::1",  # Teredo, as the server
+        f"2001::{number >> 16 ^ 0xFFFF:x}:{number & 0xFFFF ^ 0xFFFF:x}",  # Teredo, as the client
+    ):
+        assert not POLICY.permits(disguise), disguise
 
 
 @pytest.mark.parametrize("network", [*IPV4, *IPV6], ids=str)

@@ -1,12 +1,17 @@
 """What our own rules forbid, over both transports: nothing reaches the wire."""
 
+from ipaddress import ip_network
+from pathlib import Path
+
 import pytest
 
 from tests.webhooks.sending.peers import OK, Connection, answering
+from tests.webhooks.sending.registries import SPECIAL
 from tests.webhooks.sending.senders import Opener, Send, Serve, sender
 from webhooks.sending.addresses import AddressPolicy
 from webhooks.sending.opening import open_transport
 from webhooks.sending.outcome import Kind
+from webhooks.sending.special_ranges import Network
 
 HTTP = AddressPolicy(allow_http=True)
 
@@ -27,6 +32,15 @@ HTTP = AddressPolicy(allow_http=True)
         "[::127.0.0.1]",
         "[64:ff9b::7f00:1]",
         "[::]",
+        "localhost.",
+        "127.0.0.1.",
+        "\uff11\uff12\uff17.0.0.1",  # full-width digits
+        "127\u30020\u30020\uff611",  # ideographic full stops
+        "\u24db\u24de\u24d2\u24d0\u24db\u24d7\u24de\u24e2\u24e3",  # "localhost" in circles
+        "xn--",
+        "017700000001",
+        "0x7F000001",
+        "127.0.1",
         "0.0.0.0",  # noqa: S104 - a target here, bound by nobody
     ],
 )
@@ -45,6 +59,14 @@ def test_an_allowance_does_not_open_other_spellings(send: Send, serve: Serve, ho
     assert peer.accepted == 0
 
 
+@pytest.mark.parametrize("network", map(ip_network, SPECIAL), ids=str)
+def test_no_special_range_is_reached(opener: Opener, network: Network) -> None:
+    address = network[network.num_addresses // 2]
+    host = f"[{address}]" if address.version == 6 else str(address)
+    outcome = sender(opener(policy=HTTP))(f"http://{host}/")
+    assert (outcome.kind, outcome.address) == (Kind.BLOCKED, None)
+
+
 def test_plain_http_is_blocked_unless_allowed(opener: Opener) -> None:
     outcome = sender(opener(policy=AddressPolicy()))("http://hooks.example.com/token/s3cret")
     assert outcome.kind is Kind.BLOCKED
@@ -52,7 +74,19 @@ def test_plain_http_is_blocked_unless_allowed(opener: Opener) -> None:
     assert "s3cret" not in outcome.error
 
 
-@pytest.mark.parametrize("url", ["", "ftp://example.com/", "http://user:s3cret@localhost/", "http://a b/", "//x/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "ftp://example.com/",
+        "http://user:s3cret@localhost/",
+        "http://a b/",
+        "http://a/\r\nX: y",
+        "http://a/\n",
+        "http://a\r\n/",
+        "//x/",
+    ],
+)
 def test_a_bad_url_comes_back_as_an_outcome(send: Send, url: str) -> None:
     outcome = send(url)
     assert outcome.kind is Kind.BLOCKED
@@ -91,6 +125,24 @@ def test_proxies_of_the_environment_are_ignored(
         monkeypatch.setenv(case(name), proxy.url(""))
     assert sender(opener())(peer.url()).kind is Kind.DELIVERED
     assert (proxy.accepted, peer.accepted) == (0, 1)
+
+
+def test_credentials_of_the_sender_s_netrc_are_not_sent(
+    opener: Opener, serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in (".netrc", "_netrc"):
+        (tmp_path / name).write_text("machine 127.0.0.1 login us password s3cret\ndefault login us password s3cret\n")
+        (tmp_path / name).chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    seen: list[bytes] = []
+
+    def behave(connection: Connection) -> None:
+        seen.append(connection.request())
+        connection.send(OK)
+
+    assert sender(opener())(serve(behave).url()).kind is Kind.DELIVERED
+    assert b"authorization" not in seen[0].lower()
 
 
 def test_cookies_are_not_sent_back(send: Send, serve: Serve) -> None:

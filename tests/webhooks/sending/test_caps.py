@@ -1,19 +1,20 @@
 """Receivers that send too much, over both transports."""
 
 import gzip
+import threading
 import zlib
 from collections.abc import Callable
 
 import pytest
 
 from tests.webhooks.sending.peers import Connection, answering, closing, status
-from tests.webhooks.sending.senders import Send, Serve
+from tests.webhooks.sending.senders import PATIENCE, Send, Serve
 from webhooks.sending.outcome import STORED_BODY_CAP, Kind
 
 MEGABYTE = 1_000_000
 
 
-def flood(*, beginning: bytes, repeated: bytes, gone: list[bool]) -> Callable[[Connection], None]:
+def flood(*, beginning: bytes, repeated: bytes, gone: threading.Event) -> Callable[[Connection], None]:
     """Send until the other side has had enough."""
 
     def behave(connection: Connection) -> None:
@@ -21,7 +22,7 @@ def flood(*, beginning: bytes, repeated: bytes, gone: list[bool]) -> Callable[[C
         connection.send(beginning)
         while not connection.stopped.is_set():
             if not connection.send(repeated):
-                gone.append(True)
+                gone.set()
                 return
 
     return behave
@@ -41,11 +42,12 @@ def flood(*, beginning: bytes, repeated: bytes, gone: list[bool]) -> Callable[[C
 def test_an_endless_body_is_read_to_the_cap_and_the_status_decides(
     send: Send, serve: Serve, framing: bytes, repeated: bytes, code: int
 ) -> None:
-    gone: list[bool] = []
+    gone = threading.Event()
     beginning = b"HTTP/1.1 %d Word\r\n" % code + framing + b"\r\n\r\n"
     outcome = send(serve(flood(beginning=beginning, repeated=repeated, gone=gone)).url())
     assert outcome.kind is (Kind.DELIVERED if code == 200 else Kind.REJECTED)
     assert outcome.body == b"x" * STORED_BODY_CAP
+    assert gone.wait(PATIENCE)
 
 
 def test_a_body_of_exactly_the_stored_cap_is_whole(send: Send, serve: Serve) -> None:
@@ -54,16 +56,18 @@ def test_a_body_of_exactly_the_stored_cap_is_whole(send: Send, serve: Serve) -> 
 
 
 def test_a_gzip_bomb_is_cut_after_decompression(send: Send, serve: Serve) -> None:
-    bomb = gzip.compress(b"\0" * 20 * MEGABYTE)
+    bomb, gone = gzip.compress(b"\0" * 20 * MEGABYTE), threading.Event()
 
     def behave(connection: Connection) -> None:
         connection.request()
         # The length says that more is to come: only a sender that stops at the cap gets to an outcome.
         connection.send(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 9999999\r\n\r\n" + bomb)
         connection.wait_for_close()
+        gone.set()
 
     outcome = send(serve(behave).url())
     assert (outcome.kind, outcome.body) == (Kind.DELIVERED, b"\0" * STORED_BODY_CAP)
+    assert gone.wait(PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -91,10 +95,11 @@ def test_a_body_that_does_not_decode_leaves_the_decision_to_the_status(send: Sen
 
 
 def test_compressed_bytes_that_yield_nothing_are_capped_too(send: Send, serve: Serve) -> None:
-    gone: list[bool] = []
+    gone = threading.Event()
     beginning = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"done")
     outcome = send(serve(flood(beginning=beginning, repeated=b"\0" * 65536, gone=gone)).url())
     assert (outcome.kind, outcome.body) == (Kind.DELIVERED, b"done")
+    assert gone.wait(PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -103,11 +108,12 @@ def test_compressed_bytes_that_yield_nothing_are_capped_too(send: Send, serve: S
     ids=["long", "short", "one-line", "continues"],
 )
 def test_endless_headers_are_a_protocol_fault(send: Send, serve: Serve, repeated: bytes) -> None:
-    gone: list[bool] = []
+    gone = threading.Event()
     beginning = b"HTTP/1.1 100 Continue\r\n" if repeated.startswith(b"\r\n") else b"HTTP/1.1 200 OK\r\nX: "
     outcome = send(serve(flood(beginning=beginning, repeated=repeated, gone=gone)).url())
     assert outcome.kind is Kind.PROTOCOL, outcome
     assert outcome.body == b""
+    assert gone.wait(PATIENCE)
 
 
 @pytest.mark.parametrize("count", [98, 101])

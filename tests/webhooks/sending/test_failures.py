@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from tests.webhooks.sending.names import SILENCE, NameServer
 from tests.webhooks.sending.peers import Connection, closing
 from tests.webhooks.sending.senders import Send, Serve
 from webhooks.sending.outcome import Kind
@@ -16,17 +17,18 @@ def test_a_closed_port_is_refused(send: Send) -> None:
         port = listener.getsockname()[1]
     outcome = send(f"http://127.0.0.1:{port}/hook?token=s3cret")
     assert (outcome.kind, outcome.status, outcome.address) == (Kind.REFUSED, None, "127.0.0.1")
-    assert outcome.error == f"http://127.0.0.1:{port} accepted no connection: Connection refused."
+    assert outcome.error.startswith(f"http://127.0.0.1:{port} accepted no connection: Connection refused. Check that")
 
 
 def test_an_unknown_name_is_a_dns_failure(send: Send) -> None:
-    outcome = send("https://hooks.example.invalid/hook", timeout=15.0)  # a name server may be slow to know nothing
+    outcome = send("https://hooks.example.invalid/hook")
     assert (outcome.kind, outcome.address) == (Kind.DNS, None)
     assert "hooks.example.invalid" in outcome.error
     assert outcome.timing.connect is None
 
 
-def test_a_passed_deadline_ends_a_look_up(send: Send) -> None:
+def test_a_passed_deadline_ends_a_look_up(send: Send, names: NameServer) -> None:
+    names.zone["slow.example.invalid"] = SILENCE
     assert send("https://slow.example.invalid/hook", timeout=0.0).kind is Kind.TIMEOUT
 
 

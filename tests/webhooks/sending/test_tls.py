@@ -1,5 +1,6 @@
 """Trust, over both transports."""
 
+import socket
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,6 +79,24 @@ def test_an_expired_certificate_is_refused(send: Send, serve: Serve, authority: 
     outcome = send(serve(answering(OK), tls=context_of(expired)).url(host="localhost"))
     assert outcome.kind is Kind.TLS
     assert "expired" in outcome.error
+
+
+def test_a_receiver_that_speaks_tls_1_1_only_is_refused(send: Send, serve: Serve, authority: trustme.CA) -> None:
+    context = context_of(authority.issue_cert("localhost"))
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+    for each in (context, old):
+        each.set_ciphers("ALL:@SECLEVEL=0")
+        each.minimum_version = each.maximum_version = ssl.TLSVersion.TLSv1_1
+    peer = serve(answering(OK), tls=context)
+    with (
+        socket.create_connection(("127.0.0.1", peer.port)) as sock,
+        old.wrap_socket(sock, server_hostname="localhost") as spoken,
+    ):
+        assert spoken.version() == "TLSv1.1"
+    outcome = send(peer.url(host="localhost"))
+    assert (outcome.kind, outcome.status) == (Kind.TLS, None)
+    assert "TLS 1.2" in outcome.error
 
 
 def test_a_receiver_without_tls_is_a_tls_failure(send: Send, serve: Serve) -> None:
