@@ -67,6 +67,9 @@ WEBHOOK_ALLOWED_NETWORKS = env.networks("WEBHOOK_ALLOWED_NETWORKS")
 WEBHOOK_ALLOW_HTTP = env.boolean("WEBHOOK_ALLOW_HTTP", default=False)
 WEBHOOK_MAX_IN_FLIGHT = env.integer("WEBHOOK_MAX_IN_FLIGHT", 200, least=1, most=2000)
 """Requests that one worker process keeps on the wire at the most."""
+WEBHOOK_RETENTION_DAYS = env.integer("WEBHOOK_RETENTION_DAYS", 90, least=1, most=3650)
+WEBHOOK_ATTEMPT_RETENTION_DAYS = env.integer("WEBHOOK_ATTEMPT_RETENTION_DAYS", 30, least=1, most=3650)
+"""Attempts hold what endpoints answered, which is most of the bytes: they end before their deliveries."""
 
 # --- GDPR -------------------------------------------------------------------------------------------------------
 
