@@ -1,7 +1,7 @@
 """Retention: deliveries, their attempts and the hours of their endpoints end by age, a small batch at a time.
 
-Nobody waits for it: a batch is a short transaction over rows that it locks in the order of their ids, and it passes over
-those that somebody else has locked. What is due, scheduled or on the wire is never touched, however old it is.
+Nobody waits for it: a batch is a short transaction over rows that it locks in the order of their ids, and it passes
+over those that somebody else has locked. What is due, scheduled or on the wire is never touched, however old it is.
 """
 
 import uuid

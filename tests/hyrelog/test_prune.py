@@ -51,7 +51,7 @@ def test_a_step_that_fails_is_named_once_the_others_are_done(monkeypatch: pytest
     steps: dict[str, Callable[[datetime], int]] = {"first": fail, "second": lambda now: left.pop() if left else 0}
     monkeypatch.setattr(housekeeping, "STEPS", steps)
     said = StringIO()
-    with pytest.raises(CommandError, match="^first: failed"):
+    with pytest.raises(CommandError, match=r"^first: failed"):
         call_command("prune", stdout=said)
     assert said.getvalue().splitlines() == ["first: 0", "second: 5"]
 

@@ -4,7 +4,7 @@ import itertools
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -213,7 +213,7 @@ ROWS = 300_000
 _SEED = """
     INSERT INTO webhooks_webhookdelivery (id, company_id, webhook_id, event_id, envelope_version, status,
         next_attempt_at, attempt, failures, replay, lost_in_a_row, error, created_at, completed_at)
-    SELECT (lpad(to_hex((extract(epoch FROM made) * 1000)::bigint), 12, '0') || '7' || substr(md5(n::text), 1, 19))::uuid,
+    SELECT (lpad(to_hex((extract(epoch FROM made) * 1000)::bigint), 12, '0') || substr(md5(n::text), 1, 20))::uuid,
         %(company)s, webhook_id, event_id, 1,
         CASE WHEN tried THEN 'FAILED' ELSE 'SUCCESS' END, CASE WHEN tried THEN %(today)s END, 1, 0, false, 0, '', made,
         CASE WHEN NOT tried THEN made END
@@ -244,7 +244,7 @@ def seed(tenant: Tenant) -> None:
         tenant.record(*[draft() for _ in range(1000)])
     for _ in range(100):
         Webhook.objects.register(company=tenant.company, url="https://example.com/")
-    values = {"company": tenant.company.id, "today": TODAY, "rows": ROWS, "tried": 20_000}
+    values: dict[str, Any] = {"company": tenant.company.id, "today": TODAY, "rows": ROWS, "tried": 20_000}
     with connection.cursor() as cursor:
         cursor.execute(_SEED, values)
         assert cursor.rowcount == ROWS
