@@ -12,10 +12,12 @@ import pytest
 import uvicorn.config
 from django.apps import apps
 from django.core.management import get_commands
+from django.db import connection
 
 from audit.models import AuditEvent
 from hyrelog.dev import env_file, up
 from hyrelog.dev.state import CHECKOUT
+from hyrelog.ops.gauges import GAUGES
 from tests.conftest import NOON
 from webhooks.models import WebhookAttempt, WebhookDelivery
 from webhooks.models.attempt import Result
@@ -26,6 +28,10 @@ README = CHECKOUT / "README.md"
 CONFIGURATION = CHECKOUT / "docs" / "configuration.md"
 RECEIVING = CHECKOUT / "docs" / "receiving.md"
 RECEIVING_EXAMPLES = CHECKOUT / "examples" / "receiving"
+RUNBOOKS = CHECKOUT / "docs" / "runbooks.md"
+STATEMENTS = re.findall(
+    r"^ *```sql\n(.*?)^ *```$", RUNBOOKS.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+)
 EXAMPLES = sorted(RECEIVING_EXAMPLES.iterdir())
 PAGES = sorted([README, CHECKOUT / "CHANGELOG.md", *(CHECKOUT / "docs").rglob("*.md")])
 OUR_APPS = ("hyrelog", "audit", "jobs", "webhooks", "gdpr")
@@ -166,6 +172,25 @@ def test_the_readme_s_snippet_is_the_example_s() -> None:
     example = (RECEIVING_EXAMPLES / "receiver.py").read_text(encoding="utf-8")
     assert function in example
     assert [line for line in imports.splitlines() if line and line not in example] == []
+
+
+# --- Runbooks ---------------------------------------------------------------------------------------------------
+
+
+def test_the_runbooks_tell_what_each_metric_means() -> None:
+    text = RUNBOOKS.read_text(encoding="utf-8")
+    names = ["hyrelog_database_up", *(gauge.name for gauge in GAUGES)]
+    assert [name for name in names if f"| `{name}" not in text] == []
+    assert set(re.findall(r"`(hyrelog_\w+)", text)) <= set(names)
+    assert len(STATEMENTS) >= 5
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_the_statements_of_the_runbooks_can_be_run(statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        assert cursor.description
 
 
 # --- Links ------------------------------------------------------------------------------------------------------
