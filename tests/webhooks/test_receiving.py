@@ -1,6 +1,7 @@
 """The example receivers of docs/receiving.md as their users run them: processes that get real deliveries."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import requests
 from django.utils import timezone
 
+from hyrelog.dev.state import CHECKOUT
 from tests.conftest import Clock, Tenant
 from tests.webhooks.examples import EXAMPLES, OLD_SECRET, SECRET, STRANGERS_SECRET, render
 from webhooks.delivering import Sender
@@ -151,3 +153,20 @@ def test_a_body_larger_than_any_of_ours_is_cut_off_and_the_next_request_served(
     with suppress(requests.ConnectionError):  # it need not wait for the end to refuse
         assert requests.post(example.url, bytes(64 * 1024 * 1024), timeout=30).status_code == 413
     assert post(example, tenant, SECRET).text == "accepted"
+
+
+def test_a_request_made_by_hand_as_the_page_says_is_accepted(example: Example, tmp_path: Path) -> None:
+    if missing := [name for name in ("curl", "openssl") if shutil.which(name) is None]:
+        pytest.skip(f"{' and '.join(missing)} not installed, so the page's request by hand is not made")
+    page = (CHECKOUT / "docs" / "receiving.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"^```sh\n(export .*?)^```$", page, flags=re.DOTALL | re.MULTILINE)
+    secret = re.search(r"WEBHOOK_SECRET=(\S+)", script)
+    assert secret
+    example.start(secret=secret[1])
+    shutil.copy(EXAMPLES / "sign.sh", tmp_path)
+    told = script.replace("http://127.0.0.1:8080/", example.url)
+    done = subprocess.run(
+        ["/bin/sh", "-euc", told], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=30
+    )
+    assert "200 OK" in done.stdout
+    assert done.stdout.endswith("accepted")

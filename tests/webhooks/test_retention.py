@@ -206,6 +206,25 @@ def test_rows_that_somebody_has_locked_are_passed_over_without_waiting(committed
     assert retention.prune_deliveries(now=later) == 1
 
 
+def test_each_batch_is_a_transaction_of_its_own(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "PAGE", 2)
+    tenant = open_tenant("Acme")
+    webhook = Webhook.objects.register(company=tenant.company, url="https://example.com/")[0]
+    with transaction.atomic():
+        tenant.record(*[draft() for _ in range(6)])
+    webhook.delete_softly(now=timezone.now())
+    deletes = itertools.count(1)
+
+    def die_at_the_third(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        if "DELETE" in sql and next(deletes) == 3:
+            raise ConnectionAbortedError
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(die_at_the_third), pytest.raises(ConnectionAbortedError):
+        retention.prune_deliveries(now=timezone.now() + 91 * DAY)
+    assert webhook.deliveries.count() == 2
+
+
 # --- At some size -----------------------------------------------------------------------------------------------
 
 
