@@ -3,6 +3,7 @@
 import os
 import time
 import uuid
+from datetime import datetime
 
 
 def uuid7() -> uuid.UUID:
@@ -11,3 +12,8 @@ def uuid7() -> uuid.UUID:
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     return uuid.UUID(int=value)
+
+
+def earliest_uuid7(moment: datetime) -> uuid.UUID:
+    """The least id of a moment: whatever was made before it has a smaller one."""
+    return uuid.UUID(int=int(moment.timestamp() * 1000) << 80)

@@ -32,6 +32,21 @@ def encryption_keys(**_: Any) -> Sequence[CheckMessage]:
     return []
 
 
+@register()
+def retention(**_: Any) -> Sequence[CheckMessage]:
+    """hyrelog.E003: attempts would be kept for longer than the deliveries they belong to."""
+    attempts, deliveries = settings.WEBHOOK_ATTEMPT_RETENTION_DAYS, settings.WEBHOOK_RETENTION_DAYS
+    if attempts <= deliveries:
+        return []
+    return [
+        Error(
+            f"WEBHOOK_ATTEMPT_RETENTION_DAYS={attempts} is more than WEBHOOK_RETENTION_DAYS={deliveries}.",
+            hint="A delivery ends with all of its attempts: lower the first or raise the second.",
+            id="hyrelog.E003",
+        )
+    ]
+
+
 @register(deploy=True)
 def open_networks(**_: Any) -> Sequence[CheckMessage]:
     """hyrelog.W001: development's openings are on."""

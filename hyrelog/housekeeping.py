@@ -8,6 +8,7 @@ from audit.models import IdempotencyRecord
 from audit.notices import notice
 from gdpr.models import ExportArchive
 from jobs import lanes
+from webhooks import retention
 
 logger = logging.getLogger(__name__)
 
@@ -17,6 +18,9 @@ STEPS: dict[str, Step] = {
     "idempotency_records": lambda now: IdempotencyRecord.objects.expired(now=now).delete()[0],
     "worker_processes": lambda now: lanes.bury(),  # noqa: ARG005  leases go by the database's clock
     "archives": lambda now: ExportArchive.objects.expire(now=now),
+    "webhook_attempts": lambda now: retention.prune_attempts(now=now),
+    "webhook_deliveries": lambda now: retention.prune_deliveries(now=now),
+    "endpoint_hours": lambda now: retention.prune_hours(now=now),
 }
 
 

@@ -69,6 +69,9 @@ WEBHOOK_MAX_IN_FLIGHT = env.integer("WEBHOOK_MAX_IN_FLIGHT", 400, least=2, most=
 """Requests that one worker process keeps on the wire at the most."""
 WEBHOOK_MAX_IN_FLIGHT_PER_ENDPOINT = env.integer("WEBHOOK_MAX_IN_FLIGHT_PER_ENDPOINT", 50, least=1, most=2000)
 """Requests that one endpoint has to answer at once at the most, over all processes."""
+WEBHOOK_RETENTION_DAYS = env.integer("WEBHOOK_RETENTION_DAYS", 90, least=1, most=3650)
+WEBHOOK_ATTEMPT_RETENTION_DAYS = env.integer("WEBHOOK_ATTEMPT_RETENTION_DAYS", 30, least=1, most=3650)
+"""Attempts hold what endpoints answered, which is most of the bytes: they end before their deliveries."""
 
 # --- GDPR -------------------------------------------------------------------------------------------------------
 

@@ -27,8 +27,8 @@ RATE_BURST = timedelta(seconds=0.1)
 #
 # An endpoint's row is locked while its deliveries are claimed, so that no two processes give it the same slot. Whoever
 # finds it locked leaves it to the other; so does whoever counted before the other and locked after it: `claims`, which
-# the lock reads anew, is not what was seen then. Only for a process whose lease is alive: a stale one would take what it
-# cannot keep. Rate limits are kept by the generic cell rate algorithm (ITU-T I.371), tolerating as much as comes up
+# the lock reads anew, is not what was seen then. Only for a process whose lease is alive: a stale one would take what
+# it cannot keep. Rate limits are kept by the generic cell rate algorithm (ITU-T I.371), tolerating as much as comes up
 # between two looks.
 _CLAIM = """
     WITH RECURSIVE fresh (webhook_id, place) AS (

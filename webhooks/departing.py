@@ -71,9 +71,9 @@ def depart(
 ) -> tuple[list[Departure], list[Claimed]]:
     """Render a batch and put its attempts on record, in one statement, before anything leaves.
 
-    Answers what departs, and what was handed back since it is beyond `room` bytes. Deliveries of a disabled webhook are held, those of a deleted one
-    cancelled. Whatever else cannot be rendered is an attempt that fails, so that it stands in nobody's way and comes to
-    an end. What was taken away is left out.
+    Answers what departs, and what was handed back since it is beyond `room` bytes. Deliveries of a disabled webhook are
+    held, those of a deleted one cancelled. Whatever else cannot be rendered is an attempt that fails, so that it stands
+    in nobody's way and comes to an end. What was taken away is left out.
     """
     events = read([c.event_id for c in claimed], room=room)
     webhooks = Webhook.objects.in_bulk({c.webhook_id for c in claimed})

@@ -9,66 +9,21 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-logger = logging.getLogger(__name__)
+from hyrelog.ops.gauges import GAUGES
 
-# Each reads a partial index: rows that are at rest are not counted.
-_GAUGES: tuple[tuple[str, str, list[str], str], ...] = (
-    (
-        "hyrelog_deliveries_waiting",
-        "Deliveries that will be attempted, by status.",
-        ["status"],
-        "SELECT status, count(*) FROM webhooks_webhookdelivery WHERE next_attempt_at IS NOT NULL GROUP BY status",
-    ),
-    (
-        "hyrelog_deliveries_sending",
-        "Deliveries that a worker holds.",
-        [],
-        "SELECT count(*) FROM webhooks_webhookdelivery WHERE status = 'SENDING'",
-    ),
-    (
-        "hyrelog_delivery_oldest_due_seconds",
-        "For how long the longest due delivery has been due.",
-        [],
-        """
-        SELECT coalesce(greatest(0, extract(epoch FROM now() - min(next_attempt_at))), 0)
-        FROM webhooks_webhookdelivery WHERE next_attempt_at IS NOT NULL
-        """,
-    ),
-    (
-        "hyrelog_jobs_active",
-        "Jobs that wait or run, by queue and status.",
-        ["queue", "status"],
-        """
-        SELECT queue, status, count(*) FROM jobs_job WHERE status = 'PENDING' GROUP BY queue, status
-        UNION ALL
-        SELECT queue, status, count(*) FROM jobs_job WHERE status = 'PROCESSING' GROUP BY queue, status
-        """,
-    ),
-    (
-        "hyrelog_worker_processes",
-        "Worker processes with a live lease.",
-        [],
-        "SELECT count(*) FROM jobs_workerprocess WHERE lease_expires_at > now()",
-    ),
-    (
-        "hyrelog_tick_age_seconds",
-        "For how long each periodic task has been silent.",
-        ["name"],
-        "SELECT name, extract(epoch FROM now() - claimed_at) FROM jobs_tick",
-    ),
-)
+logger = logging.getLogger(__name__)
 
 
 class DatabaseCollector(Collector):
     """Reads the gauges at each scrape."""
 
     def describe(self) -> list[GaugeMetricFamily]:
-        return [GaugeMetricFamily(name, text, labels=labels) for name, text, labels, _ in _GAUGES]
+        return [GaugeMetricFamily(name, text, labels=labels) for name, text, labels, _ in GAUGES]
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         up = GaugeMetricFamily("hyrelog_database_up", "1 if the database answered this scrape.")
         try:
-            families = [self._family(*gauge) for gauge in _GAUGES]
+            families = [self._family(*gauge) for gauge in GAUGES]
         except Exception:
             logger.exception("The metrics could not be read.")
             families = []

@@ -1,15 +1,10 @@
-"""The documentation as its readers use it: settings and commands are complete, snippets run, links lead somewhere."""
+"""The documentation as its readers use it: settings and commands are complete, examples are real, links lead on."""
 
 import ast
 import json
 import re
-import runpy
-import shutil
-import subprocess
-import uuid
-from base64 import b64encode
-from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +12,29 @@ import pytest
 import uvicorn.config
 from django.apps import apps
 from django.core.management import get_commands
-from django.utils import timezone
+from django.db import connection
 
+from audit.models import AuditEvent
 from hyrelog.dev import env_file, up
 from hyrelog.dev.state import CHECKOUT
-from tests.conftest import Tenant
-from webhooks.rendering import render_request
-from webhooks.sending.request import Request
+from hyrelog.ops.gauges import GAUGES
+from tests.conftest import NOON
+from webhooks.models import WebhookAttempt, WebhookDelivery
+from webhooks.models.attempt import Result
+from webhooks.models.delivery import Status
+from webhooks.sending.outcome import Kind, Timing
 
 README = CHECKOUT / "README.md"
 CONFIGURATION = CHECKOUT / "docs" / "configuration.md"
+RECEIVING = CHECKOUT / "docs" / "receiving.md"
+RECEIVING_EXAMPLES = CHECKOUT / "examples" / "receiving"
+RUNBOOKS = CHECKOUT / "docs" / "runbooks.md"
+STATEMENTS = re.findall(
+    r"^ *```sql\n(.*?)^ *```$", RUNBOOKS.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+)
+EXAMPLES = sorted(RECEIVING_EXAMPLES.iterdir())
 PAGES = sorted([README, CHECKOUT / "CHANGELOG.md", *(CHECKOUT / "docs").rglob("*.md")])
 OUR_APPS = ("hyrelog", "audit", "jobs", "webhooks", "gdpr")
-
-SECRET, OLD_SECRET, STRANGERS_SECRET = ("whsec_" + b64encode(letter * 32).decode() for letter in (b"n", b"o", b"s"))
-Verify = Callable[[str, dict[str, str], bytes], Any]
 
 
 def page_id(page: Path) -> str:
@@ -129,125 +132,65 @@ def test_every_target_of_make_that_the_readme_names_exists() -> None:
     assert {"run", "test"} <= set(named) <= set(targets)
 
 
-# --- The receivers' snippets ------------------------------------------------------------------------------------
+# --- Examples ---------------------------------------------------------------------------------------------------
 
 
-def snippet(language: str) -> str:
-    """The README's one block of code in a language."""
-    blocks: list[str] = re.findall(
-        rf"^```{language}\n(.*?)^```$", README.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+@pytest.mark.parametrize("file", EXAMPLES, ids=page_id)
+def test_the_page_on_receiving_quotes_each_example_as_it_is(file: Path) -> None:
+    language = {".py": "python", ".mjs": "js", ".sh": "sh"}[file.suffix]
+    assert f"```{language}\n{file.read_text(encoding='utf-8')}```\n" in RECEIVING.read_text(encoding="utf-8")
+
+
+def shown(page: Path) -> list[Any]:
+    """The values of a page's blocks of JSON."""
+    blocks = re.findall(r"^```json\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    return [json.loads(block) for block in blocks]
+
+
+def test_the_page_on_receiving_shows_every_field_of_what_is_sent_and_of_the_log() -> None:
+    envelope, delivery = shown(RECEIVING)
+    event = AuditEvent(occurred_at=NOON, recorded_at=NOON)
+    assert list(envelope) == ["type", "timestamp", "data"]
+    assert envelope["data"].keys() == event.as_json().keys()
+    (attempt,) = delivery.pop("attemptLog")
+    assert delivery.keys() == WebhookDelivery(created_at=NOON).as_json().keys()
+    assert attempt.keys() == WebhookAttempt(started_at=NOON).as_json().keys()
+    assert attempt["timing"].keys() == asdict(Timing()).keys()
+
+
+@pytest.mark.parametrize("words", [Status, Result, Kind])
+def test_the_page_on_receiving_names_every_state_of_the_log(words: Iterable[str]) -> None:
+    page = RECEIVING.read_text(encoding="utf-8")
+    assert [word for word in words if f"`{word}`" not in page] == []
+
+
+def test_the_readme_s_snippet_is_the_example_s() -> None:
+    (quoted,) = re.findall(
+        r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
     )
-    assert len(blocks) == 1
-    return blocks[0]
+    imports, function = quoted.split("\n\n\n")
+    example = (RECEIVING_EXAMPLES / "receiver.py").read_text(encoding="utf-8")
+    assert function in example
+    assert [line for line in imports.splitlines() if line and line not in example] == []
 
 
-@pytest.fixture(params=["python", "js"])
-def verify(request: pytest.FixtureRequest, tmp_path: Path) -> Verify:
-    """The README's `verify(secret, headers, body)`, as a function that raises where it refuses."""
-    if request.param == "python":
-        (tmp_path / "verify.py").write_text(snippet("python"), encoding="utf-8")
-        function: Verify = runpy.run_path(str(tmp_path / "verify.py"))["verify"]
-        return function
-    if (node := shutil.which("node")) is None:
-        pytest.skip("node is not installed, so the README's snippet for Node is not run")
-    return lambda secret, headers, body: verify_in_node(node, tmp_path, secret, headers, body)
+# --- Runbooks ---------------------------------------------------------------------------------------------------
 
 
-NODE_DRIVER = """
-import { readFileSync } from "node:fs";
-import { verify } from "./verify.mjs";
-const { secret, headers, body } = JSON.parse(readFileSync(0, "utf8"));
-try {
-  console.log(JSON.stringify({ event: verify(secret, headers, Buffer.from(body, "base64")) }));
-} catch (error) {
-  console.log(JSON.stringify({ refused: error.message }));
-}
-"""
+def test_the_runbooks_tell_what_each_metric_means() -> None:
+    text = RUNBOOKS.read_text(encoding="utf-8")
+    names = ["hyrelog_database_up", *(gauge.name for gauge in GAUGES)]
+    assert [name for name in names if f"| `{name}" not in text] == []
+    assert set(re.findall(r"`(hyrelog_\w+)", text)) <= set(names)
+    assert len(STATEMENTS) >= 5
 
 
-def verify_in_node(node: str, folder: Path, secret: str, headers: dict[str, str], body: bytes) -> Any:
-    (folder / "verify.mjs").write_text(snippet("js"), encoding="utf-8")
-    (folder / "driver.mjs").write_text(NODE_DRIVER, encoding="utf-8")
-    sent = json.dumps({"secret": secret, "headers": headers, "body": b64encode(body).decode()})
-    command = [node, str(folder / "driver.mjs")]
-    said = subprocess.run(command, input=sent, capture_output=True, text=True, check=True, timeout=30)
-    answer = json.loads(said.stdout)
-    if "refused" in answer:
-        raise ValueError(answer["refused"])
-    return answer["event"]
-
-
-def render(tenant: Tenant, *secrets: str, now: datetime | None = None) -> tuple[dict[str, str], bytes]:
-    """A request as the worker sends it: its headers, in lower case as servers hand them out, and its body."""
-    event = tenant.record()[0]
-    request: Request = render_request(
-        event,
-        url="https://example.com/hook",
-        secrets=list(secrets),
-        version=1,
-        attempt=uuid.uuid4(),
-        number=1,
-        replay=False,
-        now=now or timezone.now(),
-        timeout=15,
-    )
-    return {name.lower(): value for name, value in request.headers.items()}, request.body
-
-
-def test_the_snippet_accepts_what_we_send(verify: Verify, tenant: Tenant) -> None:
-    headers, body = render(tenant, SECRET)
-    assert verify(SECRET, headers, body) == json.loads(body)
-
-
-def test_the_snippet_accepts_either_secret_of_a_rotation(verify: Verify, tenant: Tenant) -> None:
-    headers, body = render(tenant, SECRET, OLD_SECRET)
-    assert headers["webhook-signature"].count("v1,") == 2
-    assert verify(SECRET, headers, body) == verify(OLD_SECRET, headers, body)
-
-
-def test_the_snippet_refuses_a_forged_body(verify: Verify, tenant: Tenant) -> None:
-    headers, body = render(tenant, SECRET)
-    forged = body.replace(b"user.login", b"user.creat")
-    assert forged != body
-    with pytest.raises(Exception, match=r"[Nn]o .*signature"):
-        verify(SECRET, headers, forged)
-
-
-def test_the_snippet_refuses_another_id(verify: Verify, tenant: Tenant) -> None:
-    headers, body = render(tenant, SECRET)
-    with pytest.raises(Exception, match=r"[Nn]o .*signature"):
-        verify(SECRET, headers | {"webhook-id": str(uuid.uuid4())}, body)
-
-
-def test_the_snippet_refuses_a_strangers_signature(verify: Verify, tenant: Tenant) -> None:
-    headers, body = render(tenant, STRANGERS_SECRET)
-    with pytest.raises(Exception, match=r"[Nn]o .*signature"):
-        verify(SECRET, headers, body)
-
-
-@pytest.mark.parametrize("minutes", [-6, 6])
-def test_the_snippet_refuses_a_timestamp_more_than_five_minutes_away(
-    verify: Verify, tenant: Tenant, minutes: int
-) -> None:
-    headers, body = render(tenant, SECRET, now=timezone.now() + timedelta(minutes=minutes))
-    with pytest.raises(Exception, match="timestamp"):
-        verify(SECRET, headers, body)
-
-
-@pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp", "webhook-signature"])
-def test_the_snippet_refuses_a_request_without_one_of_the_headers(verify: Verify, tenant: Tenant, name: str) -> None:
-    headers, body = render(tenant, SECRET)
-    del headers[name]
-    with pytest.raises(Exception, match=r"[Mm]issing|signature"):
-        verify(SECRET, headers, body)
-
-
-@pytest.mark.parametrize("signature", ["", "v1", "v1,", "v1,?", "v2,AAAA", "v1,a,b"])
-def test_the_snippet_refuses_a_header_that_is_no_signature(verify: Verify, tenant: Tenant, signature: str) -> None:
-    headers, body = render(tenant, SECRET)
-    with pytest.raises(Exception, match=r".") as refusal:
-        verify(SECRET, headers | {"webhook-signature": signature}, body)
-    assert type(refusal.value).__name__ in ("WebhookVerificationError", "ValueError")
+@pytest.mark.django_db
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_the_statements_of_the_runbooks_can_be_run(statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        assert cursor.description
 
 
 # --- Links ------------------------------------------------------------------------------------------------------
@@ -273,6 +216,6 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_files_of_the_code_that_are_named_exist(page: Path) -> None:
-    folders = "|".join((*OUR_APPS, "tests", "deploy", "docs"))
+    folders = "|".join((*OUR_APPS, "tests", "deploy", "docs", "examples"))
     named = re.findall(rf"`((?:{folders})/[\w./-]*)`", prose(page))
     assert [name for name in named if not (CHECKOUT / name).exists()] == []

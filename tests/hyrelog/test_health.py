@@ -3,14 +3,10 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from prometheus_client import CollectorRegistry, generate_latest
 
-from hyrelog.ops.metrics import DatabaseCollector
 from jobs import doorbell
 from jobs.leases import ProcessLease
 from jobs.models import Tick
-from tests.conftest import Tenant
-from webhooks.models import Webhook
 
 
 def checks(client: Client) -> tuple[int, dict[str, str]]:
@@ -42,17 +38,6 @@ def test_readyz_is_ok_when_every_part_works(client: Client, lease: ProcessLease)
 def test_readyz_names_redis_when_it_is_away(client: Client, settings: Any) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     assert checks(client)[1]["redis"] == "failed: ConnectionError"
-
-
-def test_metrics_tell_what_waits(tenant: Tenant) -> None:
-    Webhook.objects.register(company=tenant.company, url="https://example.com/")
-    tenant.record()
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(DatabaseCollector())
-    lines = generate_latest(registry).decode().splitlines()
-    assert 'hyrelog_deliveries_waiting{status="PENDING"} 1.0' in lines
-    assert "hyrelog_database_up 1.0" in lines
-    assert "hyrelog_worker_processes 0.0" in lines
 
 
 def test_a_dead_broker_neither_fails_nor_stalls_whoever_rings(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:

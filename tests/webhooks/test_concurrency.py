@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from jobs.models import WorkerProcess
 from tests.conftest import NOON, draft, open_tenant
 from tests.webhooks.steps import claim, depart
-from webhooks import claiming, departing
+from webhooks import claiming
 from webhooks.models import Endpoint, Webhook, WebhookAttempt, WebhookDelivery
 
 ROWS = 300

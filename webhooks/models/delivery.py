@@ -40,6 +40,15 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
         """Those that will be attempted, or would be if their endpoint were enabled."""
         return self.filter(FRESH | BACKLOG | Q(status=Status.HELD))  # each has its index
 
+    def at_rest(self) -> "WebhookDeliveryQuerySet":
+        """Those that nothing moves on unless somebody asks for it: not due, not scheduled, not on the wire."""
+        return self.filter(next_attempt_at=None).exclude(status=Status.SENDING)
+
+    def ended(self, *, before: datetime) -> "WebhookDeliveryQuerySet":
+        """Those at rest since before a moment; one that is held, which has no end, by its beginning."""
+        held = Q(completed_at=None, created_at__lt=before)
+        return self.at_rest().filter(held | Q(completed_at__lt=before))
+
     def in_status(self, status: str) -> "WebhookDeliveryQuerySet":
         """Those in a status of the API: one of `Status`, or RETRYING for failed ones that will be tried again."""
         if status == "RETRYING":

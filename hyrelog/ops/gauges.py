@@ -1,0 +1,131 @@
+"""What the metrics tell, each with the statement that reads it.
+
+A scrape comes every few seconds, and the tables may hold millions of rows: each statement goes by a partial index or by
+the end of the primary key, and stops at a bound where many rows may match.
+"""
+
+from typing import NamedTuple
+
+COUNTED = 10_000
+"""Deliveries of a kind that are counted at the most: beyond that, how many more there are changes nothing."""
+RECENT = 10_000
+"""Attempts that a scrape looks back on at the most."""
+
+
+class Gauge(NamedTuple):
+    """`labels` name the first columns of the statement; the last one is the number."""
+
+    name: str
+    text: str
+    labels: list[str]
+    statement: str
+
+
+# As in the indexes delivery_fresh, delivery_backlog and delivery_due.
+_FRESH = "status = 'PENDING' AND NOT replay"
+_BACKLOG = "next_attempt_at IS NOT NULL AND (status = 'FAILED' OR replay)"
+
+
+def _count(kind: str, condition: str, order: str) -> str:
+    return f"""
+        SELECT '{kind}', count(*) FROM (
+            SELECT FROM webhooks_webhookdelivery WHERE {condition} ORDER BY {order} LIMIT {COUNTED}
+        ) AS {kind}
+    """  # noqa: S608  all of it is written here
+
+
+GAUGES = (
+    Gauge(
+        "hyrelog_deliveries_waiting",
+        f"Deliveries that wait, counted up to {COUNTED:,}: fresh ones; retries and replays that are due, or scheduled; "
+        "those held for a disabled webhook.",
+        ["kind"],
+        " UNION ALL ".join(
+            [
+                _count("fresh", _FRESH, "webhook_id, next_attempt_at, id"),
+                _count("due", f"{_BACKLOG} AND next_attempt_at <= now()", "next_attempt_at"),
+                _count("scheduled", f"{_BACKLOG} AND next_attempt_at > now()", "next_attempt_at"),
+                _count("held", "status = 'HELD'", "webhook_id, id"),
+            ]
+        ),
+    ),
+    Gauge(
+        "hyrelog_deliveries_sending",
+        "Deliveries that a worker holds.",
+        [],
+        "SELECT count(*) FROM webhooks_webhookdelivery WHERE status = 'SENDING'",
+    ),
+    # From one webhook that has fresh deliveries to the next: the index is by webhook, and one may have a million.
+    Gauge(
+        "hyrelog_delivery_oldest_due_seconds",
+        "For how long the longest due delivery has been due: of fresh ones, and of retries and replays.",
+        ["kind"],
+        f"""
+        WITH RECURSIVE first AS (
+            (SELECT webhook_id, next_attempt_at FROM webhooks_webhookdelivery
+             WHERE {_FRESH} ORDER BY webhook_id, next_attempt_at LIMIT 1)
+            UNION ALL
+            SELECT following.* FROM first CROSS JOIN LATERAL (
+                SELECT webhook_id, next_attempt_at FROM webhooks_webhookdelivery
+                WHERE {_FRESH} AND webhook_id > first.webhook_id ORDER BY webhook_id, next_attempt_at LIMIT 1
+            ) AS following
+        ), oldest AS (
+            SELECT 'fresh' AS kind, min(next_attempt_at) AS due FROM first
+            UNION ALL
+            SELECT 'due', min(next_attempt_at) FROM webhooks_webhookdelivery WHERE {_BACKLOG}
+        )
+        SELECT kind, coalesce(greatest(0, extract(epoch FROM now() - due)), 0) FROM oldest
+        """,  # noqa: S608  all of it is written here
+    ),
+    # An id tells when it was made, by its first 48 bits.
+    Gauge(
+        "hyrelog_attempts_recent",
+        f"Attempts begun within the last five minutes, the latest {RECENT:,} at most, by what came of them.",
+        ["outcome"],
+        f"""
+        SELECT outcome, count(*) FROM (
+            SELECT CASE WHEN result IN ('sending', 'lost') THEN result ELSE kind END AS outcome
+            FROM webhooks_webhookattempt
+            WHERE id >= rpad(lpad(to_hex((extract(epoch FROM now() - interval '5 minutes') * 1000)::bigint), 12, '0'),
+                             32, '0')::uuid
+            ORDER BY id DESC LIMIT {RECENT}
+        ) AS recent GROUP BY outcome
+        """,  # noqa: S608  all of it is written here
+    ),
+    Gauge(
+        "hyrelog_endpoints",
+        "Webhooks by how they fare: healthy, failing (nothing has succeeded since the last failure), disabled.",
+        ["state"],
+        """
+        SELECT unnest(ARRAY['healthy', 'failing', 'disabled']), unnest(ARRAY[
+            count(*) FILTER (WHERE disabled_at IS NULL AND failing_since IS NULL),
+            count(*) FILTER (WHERE disabled_at IS NULL AND failing_since IS NOT NULL),
+            count(*) FILTER (WHERE disabled_at IS NOT NULL)
+        ])
+        FROM webhooks_webhook AS webhook LEFT JOIN webhooks_endpoint AS endpoint ON endpoint.webhook_id = webhook.id
+        WHERE deleted_at IS NULL
+        """,
+    ),
+    Gauge(
+        "hyrelog_jobs_active",
+        "Jobs that wait or run, by queue and status.",
+        ["queue", "status"],
+        """
+        SELECT queue, status, count(*) FROM jobs_job WHERE status = 'PENDING' GROUP BY queue, status
+        UNION ALL
+        SELECT queue, status, count(*) FROM jobs_job WHERE status = 'PROCESSING' GROUP BY queue, status
+        """,
+    ),
+    Gauge(
+        "hyrelog_worker_processes",
+        "Worker processes with a live lease.",
+        [],
+        "SELECT count(*) FROM jobs_workerprocess WHERE lease_expires_at > now()",
+    ),
+    Gauge(
+        "hyrelog_tick_age_seconds",
+        "For how long each periodic task has been silent.",
+        ["name"],
+        "SELECT name, extract(epoch FROM now() - claimed_at) FROM jobs_tick",
+    ),
+)
