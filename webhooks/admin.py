@@ -1,3 +1,4 @@
+import json
 import uuid
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,21 +33,25 @@ class RotationForm(forms.Form):
     )
 
 
+class StateFilter(admin.SimpleListFilter):
+    title = parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [(state, state) for state in ("enabled", "disabled", "deleted")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        if self.value() == "deleted":
+            return queryset.filter(deleted_at__isnull=False)
+        if self.value() in ("enabled", "disabled"):
+            return queryset.filter(deleted_at=None, disabled_at__isnull=self.value() == "enabled")
+        return queryset
+
+
 @admin.register(Webhook)
 class WebhookAdmin(admin.ModelAdmin[Webhook]):
     form = WebhookForm
-    list_display = [
-        "url",
-        "description",
-        "company",
-        "workspace",
-        "state",
-        "disabled_reason",
-        "last_success",
-        "failures_in_a_row",
-        "created_at",
-    ]
-    list_filter = [("disabled_at", admin.EmptyFieldListFilter), ("deleted_at", admin.EmptyFieldListFilter)]
+    list_display = ["url", "company", "workspace", "state", "last_success", "failures"]
+    list_filter = [StateFilter]
     list_select_related = ["company", "workspace", "endpoint"]
     search_fields = ["url", "description", "company__name", "id"]
     autocomplete_fields = ["company", "workspace"]
@@ -61,12 +66,23 @@ class WebhookAdmin(admin.ModelAdmin[Webhook]):
         return webhook.endpoint.last_success_at
 
     @admin.display(ordering="endpoint__failures_in_a_row")
-    def failures_in_a_row(self, webhook: Webhook) -> int:
+    def failures(self, webhook: Webhook) -> int:
         return webhook.endpoint.failures_in_a_row
 
-    def get_fieldsets(self, request: HttpRequest, obj: Webhook | None = None) -> Any:  # noqa: ARG002
+    @admin.display(description="headers")
+    def masked_headers(self, webhook: Webhook) -> str:
+        return json.dumps(webhook.options_as_json()["headers"])
+
+    @admin.display(description="authentication")
+    def masked_authentication(self, webhook: Webhook) -> str:
+        return json.dumps(webhook.options_as_json()["authentication"])
+
+    def get_fieldsets(self, request: HttpRequest, obj: Webhook | None = None) -> Any:
         what = ["company", "workspace", "url", "events", "categories", "description"]
-        how = ["headers", *AUTHENTICATION, "retry_schedule", "timeout_seconds", "rate_limit"]
+        # Who may only look is shown the model's own attributes, of which `headers` is in plain.
+        changeable = obj is None or self.has_change_permission(request, obj)
+        how = ["headers", *AUTHENTICATION] if changeable else ["masked_headers", "masked_authentication"]
+        how += ["retry_schedule", "timeout_seconds", "rate_limit"]
         told = [("State", {"fields": TOLD})] if obj else []
         return [(None, {"fields": what}), ("Requests", {"fields": how}), *told]
 

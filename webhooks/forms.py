@@ -1,5 +1,6 @@
 """The admin's form of a webhook: the options of the API, by the same rules, with the same errors."""
 
+import json
 from collections.abc import Sequence
 from copy import copy
 from typing import Any
@@ -7,7 +8,6 @@ from typing import Any
 import pydantic
 from django import forms
 from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidget
-from django.core.exceptions import ValidationError
 
 from audit import strict_json
 from audit.api.errors import path_of, rule_of
@@ -32,19 +32,27 @@ PLACES = {
 """Under which field of the form a problem of the API's field is shown, where their names differ."""
 
 
+class StrictDecoder(json.JSONDecoder):
+    """JSON as the API reads it."""
+
+    def decode(self, s: str, *_: Any) -> Any:
+        try:
+            return strict_json.loads(s.encode())
+        except (ValueError, RecursionError) as error:
+            raise json.JSONDecodeError(str(error), s, 0) from None
+
+
 class StrictJSONField(forms.JSONField):
-    """JSON as the API reads it, in a small box."""
+    """JSON in a small box, which is empty for null."""
 
     widget = AdminTextareaWidget(attrs={"rows": 2})
+    default_error_messages = {"invalid": "This is not JSON, or names something twice, or is nested too deeply."}
 
-    def to_python(self, value: Any) -> Any:
-        try:
-            strict_json.loads(value.encode()) if isinstance(value, str) and value else None
-        except (strict_json.DuplicateName, RecursionError) as error:
-            raise ValidationError(str(error)) from None
-        except ValueError:
-            pass  # no JSON at all, which Django says in its own words
-        return super().to_python(value)
+    def __init__(self, **named: Any) -> None:
+        super().__init__(decoder=StrictDecoder, **named)
+
+    def prepare_value(self, value: Any) -> Any:
+        return "" if value is None else super().prepare_value(value)
 
 
 class WebhookForm(forms.ModelForm[Webhook]):
@@ -52,8 +60,8 @@ class WebhookForm(forms.ModelForm[Webhook]):
     categories = StrictJSONField(initial=["*"], help_text='Patterns on the category, such as ["auth"]; ["*"] for all.')
     headers = StrictJSONField(
         required=False,
-        help_text=f'Additional request headers, such as {{"X-Team": "billing"}}. A stored value is shown as "{MASK}", which'
-        " keeps it as it is. Empty the field to send none.",
+        help_text='Additional request headers, such as {"X-Team": "billing"}; empty for none. A stored value is shown'
+        f' as "{MASK}", which keeps it.',
     )
     authentication_type = forms.ChoiceField(
         required=False, label="Authentication", choices=KINDS, help_text="Sent in the header Authorization."
@@ -64,7 +72,7 @@ class WebhookForm(forms.ModelForm[Webhook]):
         strip=False,
         label="Password or token",
         widget=forms.PasswordInput(attrs={"class": "vTextField", "autocomplete": "new-password"}),
-        help_text="Never shown. Left empty, it stays what it is.",
+        help_text="Never shown; left empty, it stays what it is.",
     )
     retry_schedule = StrictJSONField(
         required=False,
@@ -76,6 +84,12 @@ class WebhookForm(forms.ModelForm[Webhook]):
         model = Webhook
         fields = ["company", "workspace", "url", "events", "categories", "description"]
         fields += ["headers", *AUTHENTICATION, "retry_schedule", "timeout_seconds", "rate_limit"]
+        labels = {"url": "URL", "timeout_seconds": "Timeout"}
+        widgets = {name: AdminTextInputWidget(attrs={"style": "width: 610px"}) for name in ("url", "description")}
+        help_texts = {
+            "timeout_seconds": "Seconds for one request, 1 to 60; empty for the default.",
+            "rate_limit": "The most requests a second, up to 10,000; empty for no limit.",
+        }
 
     chosen: dict[str, Any]
     """What a valid form chose, as `Webhook.objects.register` and `Webhook.change` take it."""
