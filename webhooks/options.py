@@ -83,6 +83,7 @@ class Options(BaseModel):
         default=None,
         description="Credentials for the endpoint, sent in the header `Authorization`; null for none. Shown without"
         " password or token.",
+        examples=[{"type": "basic", "username": "hyrelog", "password": "a password"}],
     )
     retry_schedule: Schedule | None = Field(
         default=None,
