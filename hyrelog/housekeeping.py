@@ -9,6 +9,7 @@ from audit.notices import notice
 from gdpr.models import ExportArchive
 from jobs import lanes
 from webhooks import retention
+from webhooks.models import Webhook
 
 logger = logging.getLogger(__name__)
 
@@ -17,6 +18,7 @@ Step = Callable[[datetime], int]
 STEPS: dict[str, Step] = {
     "idempotency_records": lambda now: IdempotencyRecord.objects.expired(now=now).delete()[0],
     "worker_processes": lambda now: lanes.bury(),  # noqa: ARG005  leases go by the database's clock
+    "previous_secrets": lambda now: Webhook.objects.forget_previous_secrets(now=now),
     "archives": lambda now: ExportArchive.objects.expire(now=now),
     "webhook_attempts": lambda now: retention.prune_attempts(now=now),
     "webhook_deliveries": lambda now: retention.prune_deliveries(now=now),

@@ -21,5 +21,9 @@ class Api:
         data = body if isinstance(body, (str, bytes)) else json.dumps(body or {})
         return self._client.post(url, data, content_type=JSON, headers=self._headers | headers)
 
+    def patch(self, url: str, body: Any) -> Any:
+        data = body if isinstance(body, (str, bytes)) else json.dumps(body)
+        return self._client.patch(url, data, content_type=JSON, headers=self._headers)
+
     def delete(self, url: str) -> Any:
         return self._client.delete(url, headers=self._headers)

@@ -1,76 +1,90 @@
+import json
+import uuid
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from audit.admin_site import ReadOnlyAdmin
-from audit.canonical import UncanonicalValue, check
 from jobs import doorbell
-from webhooks.models import Webhook, WebhookAttempt, WebhookDelivery
+from webhooks.forms import AUTHENTICATION, WebhookForm
+from webhooks.models import Endpoint, EndpointHour, Webhook, WebhookAttempt, WebhookDelivery
+from webhooks.options import LONGEST_OVERLAP, OVERLAP
 from webhooks.planning import LANE
-from webhooks.sending.addresses import BlockedAddress
-from webhooks.tasks import address_policy
 
-
-def validate_patterns(patterns: object) -> None:
-    """Raises ValidationError unless `patterns` is a list of non-empty texts."""
-    if not isinstance(patterns, list) or not patterns or not all(isinstance(p, str) and p for p in patterns):
-        raise ValidationError('Write a list of patterns, such as ["user.*"] or ["*"] for all.')
-    try:
-        check(patterns, "patterns")
-    except UncanonicalValue as error:
-        raise ValidationError(str(error)) from None
-
-
-TOLD = ["id", "state", "disabled_at", "disabled_reason", "deleted_at", "created_at"]
+TOLD = ["id", "state", "disabled_at", "disabled_reason", "previous_secret_until", "deleted_at", "created_at"]
 """What the page of a webhook shows and nobody types."""
 
 
-class WebhookForm(forms.ModelForm[Webhook]):
-    events = forms.JSONField(initial=["*"], validators=[validate_patterns], help_text='Patterns, such as ["user.*"].')
-    categories = forms.JSONField(initial=["*"], validators=[validate_patterns], help_text='["*"] for all.')
+class RotationForm(forms.Form):
+    overlap_hours = forms.IntegerField(
+        min_value=0,
+        max_value=LONGEST_OVERLAP,
+        initial=OVERLAP,
+        label="Overlap in hours",
+        help_text="For so long requests are signed with the previous secret too. 0: it ends at once.",
+    )
 
-    class Meta:
-        model = Webhook
-        fields = ["company", "workspace", "url", "events", "categories", "description"]
 
-    def clean_url(self) -> str:
-        url: str = self.cleaned_data["url"]
-        try:
-            address_policy().check_url(url)
-        except BlockedAddress as error:
-            raise ValidationError(str(error).removeprefix("url: ")) from None
-        return url
+class StateFilter(admin.SimpleListFilter):
+    title = parameter_name = "state"
 
-    def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or {}
-        company = cleaned.get("company") or (self.instance.company if self.instance.company_id else None)
-        workspace = cleaned.get("workspace")
-        if company and workspace and workspace.company_id != company.pk:
-            raise ValidationError({"workspace": "The workspace belongs to another company."})
-        return cleaned
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [(state, state) for state in ("enabled", "disabled", "deleted")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        if self.value() == "deleted":
+            return queryset.filter(deleted_at__isnull=False)
+        if self.value() in ("enabled", "disabled"):
+            return queryset.filter(deleted_at=None, disabled_at__isnull=self.value() == "enabled")
+        return queryset
 
 
 @admin.register(Webhook)
 class WebhookAdmin(admin.ModelAdmin[Webhook]):
     form = WebhookForm
-    list_display = ["url", "company", "workspace", "state", "disabled_reason", "created_at"]
-    list_filter = [("disabled_at", admin.EmptyFieldListFilter), ("deleted_at", admin.EmptyFieldListFilter)]
-    list_select_related = ["company", "workspace"]
-    search_fields = ["url", "company__name", "id"]
+    list_display = ["url", "company", "workspace", "state", "last_success", "failures"]
+    list_filter = [StateFilter]
+    list_select_related = ["company", "workspace", "endpoint"]
+    search_fields = ["url", "description", "company__name", "id"]
     autocomplete_fields = ["company", "workspace"]
-    actions = ["enable", "disable"]
+    actions = ["enable", "disable", "rotate_secret"]
 
     @admin.display
     def state(self, webhook: Webhook) -> str:
         return "deleted" if webhook.deleted_at else "enabled" if webhook.enabled else "disabled"
 
-    def get_fields(self, request: HttpRequest, obj: Webhook | None = None) -> Any:  # noqa: ARG002
-        return [*WebhookForm.Meta.fields, *TOLD] if obj else WebhookForm.Meta.fields
+    @admin.display(ordering="endpoint__last_success_at")
+    def last_success(self, webhook: Webhook) -> datetime | None:
+        return webhook.endpoint.last_success_at
+
+    @admin.display(ordering="endpoint__failures_in_a_row")
+    def failures(self, webhook: Webhook) -> int:
+        return webhook.endpoint.failures_in_a_row
+
+    @admin.display(description="headers")
+    def masked_headers(self, webhook: Webhook) -> str:
+        return json.dumps(webhook.options_as_json()["headers"])
+
+    @admin.display(description="authentication")
+    def masked_authentication(self, webhook: Webhook) -> str:
+        return json.dumps(webhook.options_as_json()["authentication"])
+
+    def get_fieldsets(self, request: HttpRequest, obj: Webhook | None = None) -> Any:
+        what = ["company", "workspace", "url", "events", "categories", "description"]
+        # Who may only look is shown the model's own attributes, of which `headers` is in plain.
+        changeable = obj is None or self.has_change_permission(request, obj)
+        how = ["headers", *AUTHENTICATION] if changeable else ["masked_headers", "masked_authentication"]
+        how += ["retry_schedule", "timeout_seconds", "rate_limit"]
+        told = [("State", {"fields": TOLD})] if obj else []
+        return [(None, {"fields": what}), ("Requests", {"fields": how}), *told]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Webhook | None = None) -> list[str]:  # noqa: ARG002
         return ["company", "workspace", *TOLD] if obj else []
@@ -81,20 +95,44 @@ class WebhookAdmin(admin.ModelAdmin[Webhook]):
     def has_delete_permission(self, request: HttpRequest, obj: Webhook | None = None) -> bool:  # noqa: ARG002
         return False  # its deliveries are a log; the API ends a webhook and keeps them
 
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.rotate)
+        return [path("<uuid:pk>/rotate-secret/", view, name="webhooks_webhook_rotate_secret"), *super().get_urls()]
+
     def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:  # noqa: FBT001
         if change:
-            super().save_model(request, obj, form, change)
+            obj.change(**form.chosen)  # and nothing else: a worker may be disabling it just now
             return
-        made, secret = Webhook.objects.register(
-            company=obj.company,
-            workspace=obj.workspace,
-            url=obj.url,
-            events=obj.events,
-            categories=obj.categories,
-            description=obj.description,
-        )
+        made, secret = Webhook.objects.register(company=obj.company, workspace=obj.workspace, **form.chosen)
         obj.pk, obj.encrypted_secret = made.pk, made.encrypted_secret
         messages.warning(request, f"The signing secret, shown only now: {secret}")
+
+    def rotate(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+        """Ask for the overlap, then replace the secret and show the new one."""
+        webhook = self.get_object(request, str(pk))
+        if webhook is None:
+            raise Http404
+        if not self.has_change_permission(request, webhook):
+            raise PermissionDenied
+        form = RotationForm(request.POST or None)
+        if form.is_valid():
+            overlap = timedelta(hours=form.cleaned_data["overlap_hours"])
+            secret = webhook.rotate_secret(now=timezone.now(), overlap=overlap)
+            if secret is None:
+                raise Http404
+            self.log_change(request, webhook, "Rotated the secret.")
+            messages.warning(request, f"The new signing secret, shown only now: {secret}")
+            return HttpResponseRedirect(reverse("admin:webhooks_webhook_change", args=[pk]))
+        context = {"title": "Rotate the secret", "opts": self.opts, "original": webhook, "form": form}
+        whole = {**self.admin_site.each_context(request), **context}
+        return TemplateResponse(request, "admin/webhooks/webhook/rotate_secret.html", whole)
+
+    @admin.action(description="Rotate the secret of one webhook", permissions=["change"])
+    def rotate_secret(self, request: HttpRequest, webhooks: QuerySet[Webhook]) -> HttpResponse | None:
+        if webhooks.count() == 1:
+            return HttpResponseRedirect(reverse("admin:webhooks_webhook_rotate_secret", args=[webhooks.get().pk]))
+        self.message_user(request, "Choose one webhook: each secret is shown by itself.", messages.ERROR)
+        return None
 
     @admin.action(description="Enable: deliver again, with what was held", permissions=["change"])
     def enable(self, request: HttpRequest, webhooks: QuerySet[Webhook]) -> None:
@@ -108,6 +146,23 @@ class WebhookAdmin(admin.ModelAdmin[Webhook]):
         now, reason = timezone.now(), f"disabled in the admin by {request.user}"
         disabled = sum(webhook.disable(reason=reason, now=now) for webhook in webhooks.select_related("company"))
         self.message_user(request, f"{disabled} webhooks were disabled; what comes up for them is held.")
+
+
+@admin.register(Endpoint)
+class EndpointAdmin(ReadOnlyAdmin):
+    list_display = ["webhook", "slots", "slow", "failures_in_a_row", "last_success_at", "last_failure_at"]
+    list_filter = ["slow", ("failing_since", admin.EmptyFieldListFilter)]
+    list_select_related = ["webhook"]
+    search_fields = ["webhook__id__exact", "webhook__url__startswith"]
+    search_help_text = "A webhook's id, or how its URL begins."
+
+
+@admin.register(EndpointHour)
+class EndpointHourAdmin(ReadOnlyAdmin):
+    list_display = ["hour", "endpoint", "delivered", "failed"]
+    search_fields = ["endpoint__webhook__id__exact"]
+    search_help_text = "A webhook's id."
+    ordering = ["-hour"]
 
 
 class AttemptInline(admin.TabularInline[WebhookAttempt, WebhookDelivery]):

@@ -124,15 +124,21 @@ class Sender:
     def _patience(self) -> float:
         """Seconds until there is something to do but to wait for an outcome."""
         moments = [self._settle_at] if self._ended else []
-        if not self._closed() and (self._flying or self._exhausted):
+        if self._free() > 0 and (self._flying or self._exhausted):
             moments.append(self._look_at)
         return max(0.0, min(moments) - time.monotonic()) if moments else LOOK_AGAIN
 
+    def _free(self) -> int:
+        """How many could be claimed."""
+        if self._closed() or self._room() <= 0:
+            return 0
+        return min(self._most, self._wire.capacity - self._wire.in_flight)
+
     def _claim(self) -> int:
-        free = min(self._most, self._wire.capacity - self._wire.in_flight)
+        free = self._free()
         # Slots come free one by one; a statement for each would cost more than the wait for some.
         few = self._exhausted or self._claimer.contended or free < min(self._most, self._wire.capacity // 4)
-        if free <= 0 or self._room() <= 0 or self._closed() or (few and time.monotonic() < self._look_at):
+        if free <= 0 or (few and time.monotonic() < self._look_at):
             return 0
         try:
             departures = self._depart(free)

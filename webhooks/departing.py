@@ -2,10 +2,11 @@
 
 import logging
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from typing import Self
 
 import orjson
 from django.db import connection, transaction
@@ -14,6 +15,7 @@ from audit.ids import uuid7
 from audit.models import AuditEvent
 from webhooks import settling
 from webhooks.claiming import Claimed
+from webhooks.custom_headers import MASK
 from webhooks.encryption import UnreadableSecret
 from webhooks.models import Webhook
 from webhooks.reading import read
@@ -21,10 +23,8 @@ from webhooks.rendering import render_request
 from webhooks.sending.outcome import Kind, Outcome
 from webhooks.sending.request import Request
 
-UNREADABLE = "The webhook's signing secret cannot be read: an operator of HyreLog has to restore the key to it."
+UNREADABLE = "The webhook's secrets cannot be read: an operator of HyreLog has to restore the key to them."
 UNRENDERABLE = "HyreLog could not make this request; its operators find the reason in their log."
-MASK = "***"
-"""What stands in the log for a header's value that is the receiver's secret."""
 
 # The rows are locked, so that a rescue comes either before this (then nothing is written, and nothing may be sent) or
 # after it (then it finds the attempt, and calls it lost).
@@ -63,7 +63,7 @@ class Departure:
     url: str
     request: Request | Outcome
     schedule: tuple[float, ...] | None
-    masked: frozenset[str] = frozenset()
+    masked: frozenset[str]
 
 
 def depart(
@@ -78,6 +78,7 @@ def depart(
     events = read([c.event_id for c in claimed], room=room)
     webhooks = Webhook.objects.in_bulk({c.webhook_id for c in claimed})
     departures, hold, cancel, hand_back = [], [], [], []
+    opened_of: dict[uuid.UUID, _Opened] = {}
     for c in claimed:
         webhook, event = webhooks[c.webhook_id], events.get(c.event_id)
         if webhook.deleted_at is not None:
@@ -87,36 +88,53 @@ def depart(
         elif event is None:
             hand_back.append(c)
         else:
-            departures.append(_render(c, webhook, event, now=now, timeout=timeout))
+            opened = opened_of.get(webhook.pk) or opened_of.setdefault(webhook.pk, _Opened.of(webhook, now=now))
+            departures.append(_render(c, webhook, opened, event, now=now, timeout=timeout))
     settling.put_aside(hold=hold, cancel=cancel, hand_back=hand_back, now=now)
     return _record(departures, now=now), hand_back
 
 
-def _render(claimed: Claimed, webhook: Webhook, event: AuditEvent, *, now: datetime, timeout: float) -> Departure:
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What of a webhook is encrypted, opened once for a batch; `secrets` is empty where it cannot be read."""
+
+    secrets: Sequence[str] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, webhook: Webhook, *, now: datetime) -> Self:
+        try:
+            return cls(webhook.signing_secrets(now=now), webhook.added_headers)
+        except UnreadableSecret:
+            logger.exception("The secrets of webhook %s cannot be read.", webhook.pk)
+            return cls()
+
+
+def _render(  # noqa: PLR0913  what a request is made of
+    claimed: Claimed, webhook: Webhook, opened: _Opened, event: AuditEvent, *, now: datetime, timeout: float
+) -> Departure:
     attempt = uuid7()
-    added: dict[str, str] = {}
-    request: Request | None = None
+    request: Request | Outcome = Outcome(Kind.BLOCKED, error=UNREADABLE)
     try:
-        request = render_request(
-            event,
-            url=webhook.url,
-            secrets=[webhook.secret],
-            version=claimed.envelope_version,
-            attempt=attempt,
-            number=claimed.attempt,
-            replay=claimed.replay,
-            now=now,
-            timeout=webhook.timeout_seconds or timeout,
-        )
-    except UnreadableSecret:
-        logger.exception("The secret of webhook %s cannot be read.", webhook.pk)
-        failed = Outcome(Kind.BLOCKED, error=UNREADABLE)
+        if opened.secrets:
+            request = render_request(
+                event,
+                url=webhook.url,
+                secrets=opened.secrets,
+                added=opened.headers,
+                version=claimed.envelope_version,
+                attempt=attempt,
+                number=claimed.attempt,
+                replay=claimed.replay,
+                now=now,
+                timeout=webhook.timeout_seconds or timeout,
+            )
     except Exception:
         # A surprise, but one row's: raised, it would stop the whole lane, again and again.
         logger.exception("Delivery %s cannot be rendered.", claimed.id)
-        failed = Outcome(Kind.BLOCKED, error=UNRENDERABLE)
+        request = Outcome(Kind.BLOCKED, error=UNRENDERABLE)
     schedule = None if webhook.retry_schedule is None else tuple(webhook.retry_schedule)
-    return Departure(attempt, claimed, webhook.url, request or failed, schedule, frozenset(added))
+    return Departure(attempt, claimed, webhook.url, request, schedule, masked=frozenset(opened.headers))
 
 
 def _record(departures: Sequence[Departure], *, now: datetime) -> list[Departure]:

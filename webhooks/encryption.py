@@ -1,7 +1,4 @@
-"""Secrets at rest: encrypted with the first of HYRELOG_ENCRYPTION_KEYS, readable with any of them.
-
-To rotate a key, put a new one in front, re-save what the old one encrypted, then drop the old one.
-"""
+"""Secrets at rest: encrypted with the first of HYRELOG_ENCRYPTION_KEYS, readable with any of them."""
 
 from functools import lru_cache
 
@@ -32,3 +29,12 @@ def _decrypt(token: str, keys: tuple[str, ...]) -> str:
         return MultiFernet([Fernet(key) for key in keys]).decrypt(token).decode()
     except InvalidToken:
         raise UnreadableSecret from None
+
+
+def is_current(token: str) -> bool:
+    """Whether the first key encrypted a token, so that the others are not needed for it."""
+    try:
+        Fernet(settings.HYRELOG_ENCRYPTION_KEYS[0]).decrypt(token)
+    except InvalidToken:
+        return False
+    return True

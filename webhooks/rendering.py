@@ -3,6 +3,7 @@
 import hashlib
 import re
 import uuid
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import orjson
@@ -31,7 +32,8 @@ def render_request(  # noqa: PLR0913  what an attempt is made of
     event: AuditEvent,
     *,
     url: str,
-    secrets: list[str],
+    secrets: Sequence[str],
+    added: Mapping[str, str],
     version: int,
     attempt: uuid.UUID,
     number: int,
@@ -39,7 +41,10 @@ def render_request(  # noqa: PLR0913  what an attempt is made of
     now: datetime,
     timeout: float,
 ) -> Request:
-    """The signed POST of one attempt (Standard Webhooks v1; Trace Context, W3C Recommendation, section 3.2)."""
+    """The signed POST of one attempt (Standard Webhooks v1; Trace Context, W3C Recommendation, section 3.2).
+
+    `added` are the webhook's own headers.
+    """
     body = render_body(event, version=version)
     sent_at = int(now.timestamp())
     message_id = str(event.id)
@@ -55,7 +60,7 @@ def render_request(  # noqa: PLR0913  what an attempt is made of
     }
     if replay:
         headers |= {"HyreLog-Replay": "true", "HyreLog-Original-Timestamp": timestamp(event.recorded_at)}
-    return Request(id=attempt, url=url, headers=headers, body=body, timeout=timeout)
+    return Request(id=attempt, url=url, headers={**headers, **added}, body=body, timeout=timeout)
 
 
 def trace_id(event: AuditEvent) -> str:

@@ -46,14 +46,16 @@ def render_test(webhook: Webhook, *, now: datetime) -> Request:
     envelope = {"type": TYPE, "timestamp": timestamp(now), "data": data}
     body = json.dumps(envelope, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
     sent_at = int(now.timestamp())
+    secrets = webhook.signing_secrets(now=now)
     headers = {
         "Content-Type": "application/json",
         "webhook-id": str(message),
         "webhook-timestamp": str(sent_at),
-        "webhook-signature": sign(secrets=[webhook.secret], message_id=str(message), timestamp=sent_at, body=body),
+        "webhook-signature": sign(secrets=secrets, message_id=str(message), timestamp=sent_at, body=body),
         "HyreLog-Attempt": "1",
         "HyreLog-Trace-Id": message.hex,
         "traceparent": f"00-{message.hex}-{message.bytes[-8:].hex()}-01",
+        **webhook.added_headers,
     }
     timeout = min(webhook.timeout_seconds or settings.WEBHOOK_TIMEOUT_SECONDS, LONGEST)
     return Request(id=message, url=webhook.url, headers=headers, body=body, timeout=timeout)

@@ -53,6 +53,16 @@ def too_many(error: str, *, retry_after: timedelta, headers: Mapping[str, str] |
     return ApiError(429, "rate_limited", error, headers={"Retry-After": str(seconds), **(headers or {})})
 
 
+def path_of(place: Sequence[str | int]) -> str:
+    """A place in pydantic's words as the API writes it: `("changes", 0, "field")` is `changes[0].field`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
+
+
+def rule_of(message: object) -> str:
+    """What pydantic says of a problem, without its own word before what our validators say."""
+    return str(message).removeprefix("Value error, ")
+
+
 def install(api: NinjaAPI) -> None:
     """Have every error of `api` answered in this form."""
     api.exception_handler(ApiError)(_own)
@@ -67,7 +77,7 @@ def _own(_request: HttpRequest, error: ApiError) -> HttpResponse:
 
 
 def _validation(_request: HttpRequest, error: ValidationError) -> HttpResponse:
-    return invalid_fields([(_path(problem["loc"]), _rule(problem["msg"])) for problem in error.errors]).response()
+    return invalid_fields([(_path(problem["loc"]), rule_of(problem["msg"])) for problem in error.errors]).response()
 
 
 def _http(_request: HttpRequest, error: HttpError) -> HttpResponse:
@@ -85,12 +95,6 @@ def _busy(_request: HttpRequest, error: ChainBusy) -> HttpResponse:
     return ApiError(503, "busy", str(error), headers={"Retry-After": "1"}).response()
 
 
-def _rule(message: object) -> str:
-    return str(message).removeprefix("Value error, ")  # pydantic's own word before what our validators say
-
-
 def _path(location: Sequence[str | int]) -> str:
     """`("body", "event", "changes", 0, "field")` as `changes[0].field`: the body's parameter is no part of it."""
-    parts = list(location[2:] if location[0] == "body" else location[1:])
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
-    return text.lstrip(".") or "body"
+    return path_of(location[2:] if location[0] == "body" else location[1:]) or "body"

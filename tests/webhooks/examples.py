@@ -26,6 +26,7 @@ def render(tenant: Tenant, *secrets: str, now: datetime | None = None, url: str 
         attempt=uuid.uuid4(),
         number=1,
         replay=False,
+        added={},
         now=now or timezone.now(),
         timeout=15,
     )

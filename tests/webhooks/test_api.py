@@ -1,9 +1,14 @@
+import re
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
+from django.test import Client
 
+from audit.models import AuditEvent
+from hyrelog.api import api as rest
 from tests.api import Api
 from tests.conftest import Tenant, draft
 from tests.receiver import Receiver
@@ -98,16 +103,121 @@ def test_deliveries_are_listed_by_status(api: Api, tenant: Tenant, webhook: Webh
     assert api.get(f"{WEBHOOKS}/{webhook.id}/deliveries", status="LATE").status_code == 422
 
 
-def test_foreign_and_missing_ids_answer_alike(api: Api, other_api: Api, tenant: Tenant, webhook: Webhook) -> None:
+def test_webhooks_are_listed_by_workspace_and_by_whether_they_are_enabled(api: Api, tenant: Tenant) -> None:
+    whole = api.post(WEBHOOKS, {"url": URL}).json()["id"]
+    part = api.post(WEBHOOKS, {"url": URL, "workspaceId": str(tenant.workspace.id)}).json()["id"]
+    api.post(f"{WEBHOOKS}/{part}/disable")
+
+    def listed(**filters: object) -> list[str]:
+        return [webhook["id"] for webhook in api.get(WEBHOOKS, **filters).json()["webhooks"]]
+
+    assert listed() == [part, whole]
+    assert listed(workspaceId=tenant.workspace.id) == listed(enabled="false") == [part]
+    assert listed(enabled="true") == [whole]
+    assert listed(workspaceId=tenant.workspace.id, enabled="true") == listed(workspaceId=uuid.uuid4()) == []
+    assert api.get(WEBHOOKS, enabled="maybe").status_code == 422
+    assert api.get(WEBHOOKS, workspaceId="x").status_code == 422
+
+
+def test_disabling_and_enabling_may_be_repeated_and_tell_the_company_once(api: Api, webhook: Webhook) -> None:
+    address = f"{WEBHOOKS}/{webhook.id}"
+    disabled = api.post(f"{address}/disable", {"reason": "under repair"})
+    assert (disabled.status_code, disabled.json()["enabled"]) == (200, False)
+    assert disabled.json()["disabledReason"] == "under repair"
+    assert api.post(f"{address}/disable", {"reason": "another"}).json() == disabled.json()
+    assert api.get(address).json() == disabled.json()
+    enabled = api.post(f"{address}/enable")
+    assert (enabled.status_code, enabled.json()["enabled"], enabled.json()["disabledReason"]) == (200, True, None)
+    assert api.post(f"{address}/enable").json() == enabled.json()
+    told = AuditEvent.objects.filter(category="hyrelog").order_by("seq")
+    assert [(event.action, (event.payload or {}).get("reason")) for event in told] == [
+        ("webhook.disabled", "under repair"),
+        ("webhook.enabled", None),
+    ]
+
+
+@pytest.mark.parametrize("body", ["", "{}", "null"])
+def test_disabling_needs_no_reason(api: Api, webhook: Webhook, body: str) -> None:
+    answer = api.post(f"{WEBHOOKS}/{webhook.id}/disable", body)
+    assert (answer.status_code, answer.json()["disabledReason"]) == (200, "disabled through the API")
+
+
+@pytest.mark.parametrize("reason", ["", "x" * 501, "a\0b", 7, None])
+def test_a_reason_is_a_short_text(api: Api, webhook: Webhook, reason: object) -> None:
+    answer = api.post(f"{WEBHOOKS}/{webhook.id}/disable", {"reason": reason})
+    assert (answer.status_code, answer.json()["details"][0]["field"]) == (422, "reason")
+    assert api.get(f"{WEBHOOKS}/{webhook.id}").json()["enabled"] is True
+
+
+@pytest.mark.parametrize("action", ["disable", "rotate-secret"])
+@pytest.mark.parametrize("body", [b"{", b"[]", b'"x"', b"7", b'{"why": 1}', b"\xff"])
+def test_nonsense_is_refused_and_does_nothing(api: Api, webhook: Webhook, action: str, body: bytes) -> None:
+    before = Webhook.objects.values().get()
+    answer = api.post(f"{WEBHOOKS}/{webhook.id}/{action}", body)
+    assert answer.status_code in (400, 422)
+    assert answer.json().keys() >= {"error", "code"}
+    assert Webhook.objects.values().get() == before
+
+
+def test_foreign_and_missing_ids_answer_alike_and_nothing_happens(
+    api: Api, other_api: Api, tenant: Tenant, webhook: Webhook
+) -> None:
     tenant.record()
     delivery = WebhookDelivery.objects.get()
-    for url, missing in [
-        (f"{WEBHOOKS}/{webhook.id}", f"{WEBHOOKS}/{uuid.uuid4()}"),
-        (f"{WEBHOOKS}/{webhook.id}/deliveries", f"{WEBHOOKS}/{uuid.uuid4()}/deliveries"),
-        (f"/v1/key/company/deliveries/{delivery.id}", f"/v1/key/company/deliveries/{uuid.uuid4()}"),
-    ]:
-        assert api.get(url).status_code == 200
-        foreign, absent = other_api.get(url), other_api.get(missing)
-        assert (foreign.status_code, foreign.json()) == (404, absent.json())
-    assert other_api.delete(f"{WEBHOOKS}/{webhook.id}").status_code == 404
+    before = [Webhook.objects.values().get(), WebhookDelivery.objects.values().get()]
+    of_webhook, of_delivery = f"{WEBHOOKS}/{webhook.id}", f"/v1/key/company/deliveries/{delivery.id}"
+    asked: list[tuple[Callable[..., Any], str]] = [
+        (other_api.get, of_webhook),
+        (other_api.delete, of_webhook),
+        (partial(other_api.patch, body={"description": "mine"}), of_webhook),
+        (partial(other_api.patch, body={}), of_webhook),
+        (other_api.get, f"{of_webhook}/deliveries"),
+        (other_api.post, f"{of_webhook}/enable"),
+        (other_api.post, f"{of_webhook}/disable"),
+        (other_api.post, f"{of_webhook}/rotate-secret"),
+        (other_api.get, of_delivery),
+        (other_api.post, f"{of_delivery}/redeliver"),
+    ]
+    for ask, url in asked:
+        foreign = ask(url)
+        missing = ask(url.replace(str(webhook.id), str(uuid.uuid4())).replace(str(delivery.id), str(uuid.uuid4())))
+        assert (foreign.status_code, foreign.json()) == (404, missing.json())
+    assert [Webhook.objects.values().get(), WebhookDelivery.objects.values().get()] == before
     assert other_api.get(WEBHOOKS).json()["webhooks"] == []
+    assert other_api.get(WEBHOOKS, workspaceId=tenant.workspace.id).json()["webhooks"] == []
+    assert api.get(of_webhook).status_code == api.get(of_delivery).status_code == 200
+
+
+def test_a_deleted_webhook_is_gone_from_every_route(api: Api, webhook: Webhook) -> None:
+    address = f"{WEBHOOKS}/{webhook.id}"
+    api.delete(address)
+    answers = [api.post(f"{address}/{action}") for action in ("enable", "disable", "rotate-secret")]
+    answers += [api.patch(address, {}), api.get(f"{address}/deliveries")]
+    assert [answer.status_code for answer in answers] == [404] * 5
+
+
+def routes() -> list[tuple[str, str]]:
+    paths = rest.get_openapi_schema()["paths"]
+    ours = [path for path in paths if "/company/webhooks" in path or "/company/deliveries" in path]
+    return [(method, path) for path in ours for method in paths[path]]
+
+
+@pytest.mark.parametrize(("method", "path"), routes())
+def test_a_workspace_s_key_reaches_no_route_of_webhooks(client: Client, tenant: Tenant, method: str, path: str) -> None:
+    url = re.sub(r"\{\w+\}", str(uuid.uuid4()), path)
+    answer = client.generic(method.upper(), url, headers={"x-hyrelog-key": tenant.workspace_key})
+    assert (answer.status_code, answer.json()["code"]) == (403, "wrong_scope")
+    assert client.generic(method.upper(), url).status_code == 401
+
+
+def test_every_route_of_webhooks_is_described() -> None:
+    schema = rest.get_openapi_schema()
+    for method, path in routes():
+        described = schema["paths"][path][method]
+        assert described["description"], path
+        assert described["summary"] != described["operationId"].replace("_", " ").title(), path
+    for name in ("WebhookIn", "Options", "Disabling", "Rotation"):
+        properties = schema["components"]["schemas"][name]["properties"]
+        assert [field for field, said in properties.items() if not said.get("description")] == []
+    assert schema["components"]["schemas"]["WebhookIn"]["required"] == ["url"]
+    assert not [said for said in schema["components"]["schemas"]["Options"]["properties"].values() if "default" in said]

@@ -17,7 +17,7 @@ from tests.api import Api
 from tests.conftest import Tenant
 from tests.receiver import Receiver
 from tests.webhooks.sending.peers import OK, Connection, Peer, answering
-from webhooks import api_testing
+from webhooks.api import testing
 from webhooks.models import Webhook, WebhookDelivery
 
 pytestmark = pytest.mark.usefixtures("committed")  # no transaction of the test's own: the connection is given back
@@ -180,7 +180,7 @@ def test_a_deleted_webhook_cannot_be_tested(api: Api, webhook: Webhook) -> None:
 def test_tests_are_limited_for_the_company(
     api: Api, webhook: Webhook, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api_testing, "TESTS_A_MINUTE", 2)
+    monkeypatch.setattr(testing, "TESTS_A_MINUTE", 2)
     second, _ = Webhook.objects.register(company=webhook.company, url=receiver.url)
     answers = [api.post(path(each)) for each in [webhook, second] * 3]
     refused = [answer for answer in answers if answer.status_code == 429]
@@ -193,7 +193,7 @@ def test_tests_are_limited_for_the_company(
 def test_the_limit_of_one_company_is_not_another_s(
     api: Api, other_api: Api, webhook: Webhook, other_tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api_testing, "TESTS_A_MINUTE", 1)
+    monkeypatch.setattr(testing, "TESTS_A_MINUTE", 1)
     others, _ = Webhook.objects.register(company=other_tenant.company, url=webhook.url)
     assert api.post(path(webhook)).json()["delivered"] is True
     assert other_api.post(path(others)).json()["delivered"] is True

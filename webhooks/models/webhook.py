@@ -1,23 +1,29 @@
+import logging
 import secrets
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import models, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
 from audit import recording
 from audit.chain import timestamp
 from audit.ids import uuid7
 from audit.models import AuditEvent, Company, Workspace
-from webhooks.encryption import decrypt, encrypt
+from webhooks.encryption import UnreadableSecret, decrypt, encrypt
 from webhooks.matching import matches
 from webhooks.models.endpoint import Endpoint
+from webhooks.models.request_options import RequestOptions
 from webhooks.sending.signing import generate_secret
 
 MOST = 100
 """Webhooks of one company: each event is written once for each of them, in the event's transaction."""
+ENCRYPTED = ("encrypted_secret", "encrypted_previous_secret", "encrypted_headers", "encrypted_authentication")
+"""Columns that hold Fernet tokens: wiped with the webhook, encrypted anew when the keys are rotated."""
+
+logger = logging.getLogger(__name__)
 
 
 class TooManyWebhooks(Exception):
@@ -38,6 +44,10 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
         """Those that hear a workspace's events: its own, and those of the whole company."""
         return self.present().filter(Q(workspace=None) | Q(workspace_id=workspace_id), company_id=company_id)
 
+    def in_state(self, *, enabled: bool) -> "WebhookQuerySet":
+        return self.filter(disabled_at__isnull=enabled)
+
+    @transaction.atomic
     def register(  # noqa: PLR0913  each is a property of a webhook
         self,
         *,
@@ -47,15 +57,16 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
         events: Sequence[str] = ("*",),
         categories: Sequence[str] = ("*",),
         description: str = "",
+        **options: Any,
     ) -> tuple["Webhook", str]:
-        """A new webhook and its secret, which cannot be shown again. The URL must have passed `check_url`.
+        """A new webhook and its secret, which cannot be shown again. All must have passed `webhooks.options`.
 
-        Raises TooManyWebhooks.
+        Raises TooManyWebhooks, webhooks.custom_headers.InvalidHeaders.
         """
         if self.of(company).count() >= MOST:
             raise TooManyWebhooks
         secret = generate_secret(secrets.token_bytes)
-        webhook = self.create(
+        webhook = Webhook(
             company=company,
             workspace=workspace,
             url=url,
@@ -64,11 +75,19 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
             description=description,
             encrypted_secret=encrypt(secret),
         )
+        webhook.choose(**options)
+        webhook.save(force_insert=True)
         Endpoint.objects.create(webhook=webhook)
         return webhook, secret
 
+    def forget_previous_secrets(self, *, now: datetime) -> int:
+        """Wipe the previous secrets that no request is signed with any more; says how many there were."""
+        over = self.filter(previous_secret_until__lte=now).order_by("pk").select_for_update(no_key=True).values("pk")
+        wiped = Webhook.objects.filter(pk__in=over, previous_secret_until__lte=now)
+        return wiped.update(encrypted_previous_secret="", previous_secret_until=None)
 
-class Webhook(models.Model):
+
+class Webhook(RequestOptions):
     """A tenant's endpoint, and which events it wants: of one workspace, or of the whole company."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -90,13 +109,6 @@ class Webhook(models.Model):
     previous_secret_until = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="Until then requests are signed with the previous secret too."
     )
-    encrypted_headers = models.TextField(editable=False, blank=True, help_text="Additional request headers, as JSON.")
-    encrypted_authentication = models.TextField(editable=False, blank=True, help_text="Credentials, as JSON.")
-    retry_schedule = models.JSONField(
-        null=True, blank=True, help_text="Seconds to wait after each failed attempt; empty for the default."
-    )
-    timeout_seconds = models.FloatField(null=True, blank=True, help_text="Of one request; empty for the default.")
-    rate_limit = models.PositiveIntegerField(null=True, blank=True, help_text="Requests a second; empty for no limit.")
     disabled_at = models.DateTimeField(null=True, blank=True, editable=False)
     disabled_reason = models.CharField(max_length=500, blank=True, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -119,8 +131,60 @@ class Webhook(models.Model):
         """The signing secret in plain; raises webhooks.encryption.UnreadableSecret."""
         return decrypt(self.encrypted_secret)
 
+    def signing_secrets(self, *, now: datetime) -> list[str]:
+        """What a request is signed with, the newest first: during a rotation's overlap the previous secret too.
+
+        Raises UnreadableSecret for the current one only: a receiver that has it needs no other.
+        """
+        signing = [self.secret]
+        if self.previous_secret_until is not None and self.previous_secret_until > now:
+            try:
+                signing.append(decrypt(self.encrypted_previous_secret))
+            except UnreadableSecret:
+                logger.warning("The previous secret of webhook %s cannot be read; the current one signs.", self.pk)
+        return signing
+
     def wants(self, event: AuditEvent) -> bool:
         return matches(self.events, event.action) and matches(self.categories, event.category)
+
+    @transaction.atomic
+    def change(self, **chosen: Any) -> bool:
+        """Change what was chosen, by `webhooks.options`, and nothing else; says whether the webhook is still there.
+
+        Raises webhooks.custom_headers.InvalidHeaders.
+        """
+        webhook = Webhook.objects.present().select_for_update(no_key=True).filter(pk=self.pk).first()
+        if webhook is None:
+            return False
+        webhook.save(update_fields=webhook.choose(**chosen))
+        return True
+
+    @transaction.atomic
+    def rotate_secret(self, *, now: datetime, overlap: timedelta) -> str | None:
+        """The new secret, which cannot be shown again; None where the webhook was deleted. Tells `system`.
+
+        Until `overlap` is over, requests are signed with the secret of before too. One statement moves it there, so
+        that of two rotations at once the second finds the first one's secret.
+        """
+        secret = generate_secret(secrets.token_bytes)
+        rotated = (
+            Webhook.objects.present()
+            .filter(pk=self.pk)
+            .update(
+                encrypted_previous_secret=F("encrypted_secret") if overlap else "",
+                previous_secret_until=now + overlap if overlap else None,
+                encrypted_secret=encrypt(secret),
+            )
+        )
+        if not rotated:
+            return None
+        payload: dict[str, object] = {
+            "webhookId": str(self.id),
+            "url": self.url,
+            "previousSecretValidUntil": timestamp(now + overlap),
+        }
+        recording.record_system(company=self.company, action="webhook.secret_rotated", payload=payload, now=now)
+        return secret
 
     @transaction.atomic
     def disable(self, *, reason: str, now: datetime) -> bool:
@@ -144,15 +208,15 @@ class Webhook(models.Model):
 
     @transaction.atomic
     def delete_softly(self, *, now: datetime) -> bool:
-        """End the webhook: its waiting deliveries are cancelled, its log stays, its secret goes."""
+        """End the webhook: its waiting deliveries are cancelled, its log stays, its secrets go."""
         present = Webhook.objects.present().filter(pk=self.pk)
-        if not present.update(deleted_at=now, encrypted_secret=""):
+        if not present.update(deleted_at=now, previous_secret_until=None, **dict.fromkeys(ENCRYPTED, "")):
             return False
         self.deliveries.waiting().cancel()
         return True
 
     def as_json(self) -> dict[str, Any]:
-        """The webhook as the API shows it, without its secret."""
+        """The webhook as the API shows it, without what is secret."""
         return {
             "id": str(self.id),
             "url": self.url,
@@ -160,6 +224,8 @@ class Webhook(models.Model):
             "events": self.events,
             "categories": self.categories,
             "description": self.description,
+            **self.options_as_json(),
+            "previousSecretValidUntil": self.previous_secret_until and timestamp(self.previous_secret_until),
             "enabled": self.enabled,
             "disabledAt": self.disabled_at and timestamp(self.disabled_at),
             "disabledReason": self.disabled_reason or None,

@@ -14,22 +14,26 @@ _OURS: Final = frozenset(
 
 
 class MalformedHeader(ValueError):
-    """A request header that must not go on the wire. The message never shows a value."""
+    """A request header that must not go on the wire; `rule` says why. The message never shows a value."""
+
+    def __init__(self, name: str, rule: str) -> None:
+        super().__init__(f"header {name if _NAME.fullmatch(name) else repr(name[:40])}: {rule}")
+        self.rule = rule
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
     """Refuse header fields that would end a line early or change the framing; raises `MalformedHeader`."""
     for name, value in headers.items():
-        if fault := _fault_of_name(name):
-            raise MalformedHeader(fault)
+        if rule := _rule_against(name):
+            raise MalformedHeader(name, rule)
         if not _VALUE.fullmatch(value):
-            raise MalformedHeader(f"header {name}: its value contains a character other than visible ASCII")
+            raise MalformedHeader(name, "its value contains a character other than visible ASCII")
 
 
 @lru_cache(maxsize=256)
-def _fault_of_name(name: str) -> str:
+def _rule_against(name: str) -> str:
     if not _NAME.fullmatch(name):
-        return f"header {name[:40]!r}: is not a header name (RFC 9110, 5.1)"
+        return "is not a header name (RFC 9110, 5.1)"
     if name.lower() in _OURS:
-        return f"header {name}: is set by the transport alone"
+        return "is set by the transport alone"
     return ""

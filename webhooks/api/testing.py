@@ -9,8 +9,7 @@ from ninja import Router
 
 from audit.api import limits
 from audit.api.auth import company_key, key_of
-from audit.api.errors import not_found
-from webhooks.models import Webhook
+from webhooks.api.webhooks import webhook_of
 from webhooks.testing import send_test
 
 router = Router()
@@ -27,10 +26,7 @@ def test_webhook(request: HttpRequest, webhook_id: uuid.UUID) -> dict[str, Any]:
 
     The answer is 200 whatever the endpoint does: see `delivered`, and `error` for what to do. Ten a minute.
     """
-    company = key_of(request).company
-    webhook = Webhook.objects.of(company).filter(pk=webhook_id).first()
-    if webhook is None:
-        raise not_found("webhook")
+    company, webhook = key_of(request).company, webhook_of(request, webhook_id)
     limits.spend(
         f"webhook-test:{company.pk}",
         most=TESTS_A_MINUTE,
