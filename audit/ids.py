@@ -3,6 +3,9 @@
 import os
 import time
 import uuid
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def uuid7() -> uuid.UUID:
@@ -11,3 +14,9 @@ def uuid7() -> uuid.UUID:
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     return uuid.UUID(int=value)
+
+
+def first_at(moment: datetime) -> uuid.UUID:
+    """Less than each id that `uuid7` makes in a moment's millisecond or later, more than each that it made before."""
+    milliseconds = (moment - _EPOCH) // timedelta(milliseconds=1)
+    return uuid.UUID(int=max(0, milliseconds) << 80)

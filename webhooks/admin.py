@@ -96,12 +96,12 @@ class WebhookAdmin(admin.ModelAdmin[Webhook]):
         obj.pk, obj.encrypted_secret = made.pk, made.encrypted_secret
         messages.warning(request, f"The signing secret, shown only now: {secret}")
 
-    @admin.action(description="Enable: deliver again, with what was held", permissions=["change"])
+    @admin.action(description="Enable: deliver again, and recover what was held", permissions=["change"])
     def enable(self, request: HttpRequest, webhooks: QuerySet[Webhook]) -> None:
-        recovered = [webhook.enable(now=timezone.now()) for webhook in webhooks.select_related("company")]
+        recovered = [webhook.enable(now=timezone.now(), recover=True) for webhook in webhooks.select_related("company")]
         enabled = [count for count in recovered if count is not None]
         doorbell.ring_on_commit(LANE)
-        self.message_user(request, f"{len(enabled)} webhooks were enabled; {sum(enabled)} held deliveries are due.")
+        self.message_user(request, f"{len(enabled)} webhooks were enabled; {sum(enabled)} held deliveries become due.")
 
     @admin.action(description="Disable: hold their deliveries", permissions=["change"])
     def disable(self, request: HttpRequest, webhooks: QuerySet[Webhook]) -> None:

@@ -13,12 +13,14 @@ from audit.api.errors import ApiError, invalid, not_found
 from audit.api.pages import Page, page
 from audit.canonical import UncanonicalValue, check
 from audit.models import Workspace
+from webhooks import api_recovering
 from webhooks.models import Webhook, WebhookDelivery
 from webhooks.models.webhook import TooManyWebhooks
 from webhooks.sending.addresses import BlockedAddress
 from webhooks.tasks import address_policy
 
 router = Router(tags=["webhooks"])
+router.add_router("", api_recovering.router)
 
 
 def _storable(text: str) -> str:
@@ -75,7 +77,7 @@ def create_webhook(request: HttpRequest, webhook: WebhookIn) -> tuple[int, dict[
 @router.get("/key/company/webhooks", auth=company_key, response=dict[str, Any], summary="List webhooks")
 def list_webhooks(request: HttpRequest, asked: Page) -> dict[str, Any]:
     """Newest first."""
-    webhooks = Webhook.objects.of(key_of(request).company)
+    webhooks = Webhook.objects.of(key_of(request).company).with_health()
     shown, following = page(webhooks, asked, by="id", item=Webhook.as_json)
     return {"webhooks": shown, "nextCursor": following}
 
