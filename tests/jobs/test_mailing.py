@@ -144,7 +144,7 @@ def test_text_that_the_database_cannot_hold_stops_nobody(company: Tenant) -> Non
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_credentials_travel_inside_tls_to_a_server_whose_certificate_holds(
-    company: Tenant, settings: Any, send: Send, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool
+    company: Tenant, settings: Any, send: Send, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, trusted: bool
 ) -> None:
     authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(context)
