@@ -18,7 +18,7 @@ from webhooks.matching import matches
 from webhooks.models import Webhook, WebhookDelivery
 
 REPLAY = "webhooks.replay"
-AROUND = timedelta(hours=1)
+AROUND = timedelta(minutes=5)
 """How far an event's id, made when it was recorded, may be from the moment that it was recorded at."""
 
 

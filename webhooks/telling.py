@@ -24,8 +24,8 @@ class Letter:
 _LETTERS = {
     "webhook.failing": Letter(
         "Your webhook to {url} is failing",
-        "{url} has accepted no request since {failingSince}: {consecutiveFailures} failed in a row, the last one of"
-        " them by: {lastError}.\n\n"
+        "{url} has accepted no request since {failingSince}: {consecutiveFailures} failed in a row. The last error:"
+        " {lastError}.\n\n"
         "If this goes on, HyreLog disables the webhook on {disabledFrom}, provided that at least"
         " {disabledAfterFailures} requests in a row have failed by then.",
     ),
