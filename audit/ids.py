@@ -3,7 +3,9 @@
 import os
 import time
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def uuid7() -> uuid.UUID:
@@ -14,6 +16,7 @@ def uuid7() -> uuid.UUID:
     return uuid.UUID(int=value)
 
 
-def earliest_uuid7(moment: datetime) -> uuid.UUID:
-    """The least id of a moment: whatever was made before it has a smaller one."""
-    return uuid.UUID(int=int(moment.timestamp() * 1000) << 80)
+def first_at(moment: datetime) -> uuid.UUID:
+    """Less than each id that `uuid7` makes in a moment's millisecond or later, more than each that it made before."""
+    milliseconds = (moment - _EPOCH) // timedelta(milliseconds=1)
+    return uuid.UUID(int=max(0, milliseconds) << 80)

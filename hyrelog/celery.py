@@ -79,6 +79,12 @@ app.conf.update(
             "kwargs": {"name": "gdpr-export-poll", "period": 5},
             "options": {"queue": "housekeeping", "expires": 5},
         },
+        "webhook-health": {
+            "task": "webhooks.check_health",
+            "schedule": 60,
+            "kwargs": {"name": "webhook-health", "period": 60},
+            "options": {"queue": "housekeeping", "expires": 55},
+        },
         "housekeeping": {
             "task": "hyrelog.housekeeping",
             "schedule": 600,

@@ -47,6 +47,15 @@ def retention(**_: Any) -> Sequence[CheckMessage]:
     ]
 
 
+@register()
+def webhook_health(**_: Any) -> Sequence[CheckMessage]:
+    """hyrelog.E004: an endpoint would be disabled before anybody was warned."""
+    if settings.WEBHOOK_WARN_AFTER_HOURS < settings.WEBHOOK_DISABLE_AFTER_HOURS:
+        return []
+    message = "WEBHOOK_WARN_AFTER_HOURS is not less than WEBHOOK_DISABLE_AFTER_HOURS."
+    return [Error(message, hint="Leave time between the warning and the end.", id="hyrelog.E004")]
+
+
 @register(deploy=True)
 def open_networks(**_: Any) -> Sequence[CheckMessage]:
     """hyrelog.W001: development's openings are on."""

@@ -10,6 +10,7 @@ import ipaddress
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -97,6 +98,28 @@ class Environment:
             return value
 
         return self._read(name, default, parse, f"seconds, more than 0 and at most {most:g}")
+
+    def hours(self, name: str, default: float, *, most: float) -> float:
+        """A duration in hours, more than zero and at most `most`."""
+
+        def parse(raw: str) -> float:
+            value = float(raw)
+            if not 0 < value <= most:
+                raise ValueError
+            return value
+
+        return self._read(name, default, parse, f"hours, more than 0 and at most {most:g}")
+
+    def sender(self, name: str, default: str) -> str:
+        """An e-mail address, with or without a name before it: `HyreLog <hyrelog@example.com>`."""
+
+        def parse(raw: str) -> str:
+            _, address = parseaddr(raw)
+            if not raw.isprintable() or not all(address.partition("@")):
+                raise ValueError
+            return raw
+
+        return self._read(name, default, parse, "an e-mail address such as HyreLog <hyrelog@example.com>")
 
     def folder(self, name: str, default: Path) -> Path:
         """The absolute path of a folder, which need not exist yet."""

@@ -72,11 +72,31 @@ WEBHOOK_MAX_IN_FLIGHT_PER_ENDPOINT = env.integer("WEBHOOK_MAX_IN_FLIGHT_PER_ENDP
 WEBHOOK_RETENTION_DAYS = env.integer("WEBHOOK_RETENTION_DAYS", 90, least=1, most=3650)
 WEBHOOK_ATTEMPT_RETENTION_DAYS = env.integer("WEBHOOK_ATTEMPT_RETENTION_DAYS", 30, least=1, most=3650)
 """Attempts hold what endpoints answered, which is most of the bytes: they end before their deliveries."""
+WEBHOOK_WARN_AFTER_HOURS = env.hours("WEBHOOK_WARN_AFTER_HOURS", 24, most=8760)
+WEBHOOK_DISABLE_AFTER_HOURS = env.hours("WEBHOOK_DISABLE_AFTER_HOURS", 120, most=8760)
+WEBHOOK_DISABLE_AFTER_FAILURES = env.integer("WEBHOOK_DISABLE_AFTER_FAILURES", 20, least=1, most=1_000_000)
+"""An endpoint is disabled after so long a time of nothing but failures, and no fewer of them in a row."""
 
 # --- GDPR -------------------------------------------------------------------------------------------------------
 
 EXPORT_STORAGE = env.folder("EXPORT_STORAGE", HYRELOG_HOME / "exports")
 GDPR_EXPORTS_PER_DAY = env.integer("GDPR_EXPORTS_PER_DAY", 5, least=1, most=10_000)
+
+# --- E-mail -----------------------------------------------------------------------------------------------------
+
+_email = env.text("EMAIL_BACKEND", "smtp", choices=("smtp", "console"))
+EMAIL_BACKEND = f"django.core.mail.backends.{_email}.EmailBackend"
+EMAIL_HOST = env.text("EMAIL_HOST")
+SENDS_EMAIL = bool(EMAIL_HOST) or _email == "console"
+EMAIL_PORT = env.integer("EMAIL_PORT", 587, least=1, most=65535)
+EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD")
+_tls = env.boolean("EMAIL_USE_TLS", default=True)
+# Port 465 is the one on which TLS begins with the first byte (RFC 8314, section 3.3); elsewhere STARTTLS begins it.
+EMAIL_USE_SSL = _tls and EMAIL_PORT == 465
+EMAIL_USE_TLS = _tls and not EMAIL_USE_SSL
+EMAIL_TIMEOUT = 20  # seconds; a silent server must not keep a worker process
+DEFAULT_FROM_EMAIL = env.sender("DEFAULT_FROM_EMAIL", "hyrelog@localhost")
 
 # --- Observability ----------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from audit.models import Company
@@ -17,6 +18,17 @@ class Unrecoverable(Exception):
 
 class Stopped(Exception):
     """Raised by `JobContext.progress` and `hold_claim` where the handler should end: shutdown, cancelled, lost."""
+
+    pause = timedelta(0)
+    """After which the job is due again; this attempt is not counted."""
+
+
+class Later(Stopped):
+    """Raised by a handler that has to wait: it gives its place to other jobs, and goes on after `pause`."""
+
+    def __init__(self, pause: timedelta) -> None:
+        super().__init__()
+        self.pause = pause
 
 
 class JobContext:
@@ -54,6 +66,14 @@ class JobContext:
             self.job.advance(fraction, step=step)
             if self.job.cancel_requested():
                 raise Stopped
+
+    def keep(self, result: Any, *, fraction: float) -> None:
+        """Write an interim result into the row, in the caller's transaction: `job.result` of the attempt that goes on.
+
+        Raises Stopped if the claim was taken away.
+        """
+        if not self.job.keep(result, fraction=fraction):
+            raise Stopped
 
     def hold_claim(self) -> None:
         """Keep the job's row from changing until the caller's transaction ends; raises Stopped if it was taken away.

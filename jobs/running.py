@@ -37,8 +37,8 @@ def run(job: Job, *, stopping: Callable[[], bool]) -> bool:
     try:
         result = declared.run(JobContext(job, stopping=stopping))
         check(result, "result")
-    except Stopped:
-        return job.finish_cancelled() if job.cancel_requested() else job.hand_back()
+    except Stopped as stopped:
+        return job.finish_cancelled() if job.cancel_requested() else job.hand_back(pause=stopped.pause)
     except Unrecoverable as error:
         return job.fail(error=str(error), traceback=traceback.format_exc())
     except Exception as error:  # noqa: BLE001  a handler's surprise is recorded in its row

@@ -19,7 +19,16 @@ from webhooks.models import Endpoint, EndpointHour, Webhook, WebhookAttempt, Web
 from webhooks.options import LONGEST_OVERLAP, OVERLAP
 from webhooks.planning import LANE
 
-TOLD = ["id", "state", "disabled_at", "disabled_reason", "previous_secret_until", "deleted_at", "created_at"]
+TOLD = [
+    "id",
+    "state",
+    "disabled_at",
+    "disabled_reason",
+    "held_before",
+    "previous_secret_until",
+    "deleted_at",
+    "created_at",
+]
 """What the page of a webhook shows and nobody types."""
 
 
@@ -134,12 +143,12 @@ class WebhookAdmin(admin.ModelAdmin[Webhook]):
         self.message_user(request, "Choose one webhook: each secret is shown by itself.", messages.ERROR)
         return None
 
-    @admin.action(description="Enable: deliver again, with what was held", permissions=["change"])
+    @admin.action(description="Enable: deliver again, and recover what was held", permissions=["change"])
     def enable(self, request: HttpRequest, webhooks: QuerySet[Webhook]) -> None:
-        recovered = [webhook.enable(now=timezone.now()) for webhook in webhooks.select_related("company")]
+        recovered = [webhook.enable(now=timezone.now(), recover=True) for webhook in webhooks.select_related("company")]
         enabled = [count for count in recovered if count is not None]
         doorbell.ring_on_commit(LANE)
-        self.message_user(request, f"{len(enabled)} webhooks were enabled; {sum(enabled)} held deliveries are due.")
+        self.message_user(request, f"{len(enabled)} webhooks were enabled; {sum(enabled)} held deliveries become due.")
 
     @admin.action(description="Disable: hold their deliveries", permissions=["change"])
     def disable(self, request: HttpRequest, webhooks: QuerySet[Webhook]) -> None:

@@ -195,16 +195,21 @@ _LIMITED = """
           AND next_attempt_at IS NOT NULL AND (status = 'FAILED' OR replay))
 """
 
-# An event that was planned, or a claim that was put aside, while its webhook was just being enabled or deleted.
+# What is held for an enabled webhook and is not to stay held: what its enabling was to recover, and an event that was
+# planned while it was just being enabled. And whatever is held for a deleted one.
 _LET_GO = """
     WITH stranded AS MATERIALIZED (
         SELECT delivery.id, webhook.deleted_at IS NOT NULL AS over
         FROM webhooks_webhook AS webhook
         CROSS JOIN LATERAL (
-            SELECT id FROM webhooks_webhookdelivery WHERE webhook_id = webhook.id AND status = 'HELD' LIMIT 1000
+            SELECT id FROM webhooks_webhookdelivery
+            WHERE webhook_id = webhook.id AND status = 'HELD' AND created_at >= CASE
+                WHEN webhook.deleted_at IS NULL THEN coalesce(webhook.held_before, '-infinity') ELSE '-infinity' END
+            ORDER BY created_at
+            LIMIT 5000
         ) AS delivery
         WHERE webhook.disabled_at IS NULL OR webhook.deleted_at IS NOT NULL
-        LIMIT 1000
+        LIMIT 5000
     ), locked AS MATERIALIZED (
         SELECT id, over FROM webhooks_webhookdelivery AS delivery JOIN stranded USING (id)
         WHERE delivery.status = 'HELD'

@@ -254,6 +254,6 @@ class Sender:
         if verdict.disable:
             try:
                 webhook = Webhook.objects.get(pk=claimed.webhook_id)
-                webhook.disable(reason=verdict.disable, now=settlement.finished_at)
+                webhook.disable(reason=verdict.disable, now=settlement.finished_at, automatic=True)
             except Exception:  # the next 410 disables it
                 logger.exception("Webhook %s could not be disabled.", claimed.webhook_id)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import connection, transaction
 
-from audit.ids import earliest_uuid7
+from audit.ids import first_at
 from webhooks.models import EndpointHour, WebhookAttempt, WebhookDelivery
 
 PAGE = 1000
@@ -68,7 +68,7 @@ def _pages(table: type[WebhookAttempt | WebhookDelivery], *, before: datetime) -
 
     It goes on behind what has to stay: however many of those there are, each is looked at once in a run.
     """
-    after, end = uuid.UUID(int=0), earliest_uuid7(before)
+    after, end = uuid.UUID(int=0), first_at(before)
     while True:
         rows = table.objects.filter(pk__gt=after, pk__lt=end).order_by("pk")
         page = list(rows.values_list("pk", flat=True)[:PAGE])

@@ -6,6 +6,8 @@ from django.utils import timezone
 
 from jobs import doorbell, lanes, slots, stopping, worker
 from jobs.leases import ProcessLease
+from jobs.models import Tick
+from webhooks import health
 from webhooks.delivering import Sender
 from webhooks.planning import LANE
 from webhooks.policy import RetryPolicy
@@ -26,6 +28,13 @@ def deliver(lane: str = LANE) -> None:
         attempts = _send(lane, lease)
     if attempts:
         lanes.slot_given_back(now=timezone.now())
+
+
+@shared_task(name="webhooks.check_health")
+def check_health(name: str, period: int) -> None:
+    """A tick: warn of endpoints that fail, disable those that go on failing, tell of those that recovered."""
+    if Tick.objects.claim(name=name, period=period):
+        health.sweep(now=timezone.now(), limits=health.limits())
 
 
 def _send(lane: str, lease: ProcessLease) -> int:

@@ -42,7 +42,7 @@ def ensure_tenant(*, known: Mapping[str, str], receiver_url: str | None) -> dict
     else:
         Webhook.objects.filter(pk=webhook.pk).update(url=receiver_url)  # its port may have been taken
         if webhook.disabled_reason == NO_RECEIVER:
-            webhook.enable(now=timezone.now())
+            webhook.enable(now=timezone.now(), recover=True)
     return {
         "DEMO_COMPANY_ID": str(company.pk),
         "DEMO_WORKSPACE_ID": str(workspace.pk),

@@ -19,6 +19,7 @@ _GENERATED: dict[str, Callable[[], str]] = {
     "WEBHOOK_ALLOWED_NETWORKS": lambda: "127.0.0.0/8,::1/128",
     "WEBHOOK_ALLOW_HTTP": lambda: "true",
     "LOG_FORMAT": lambda: "console",
+    "EMAIL_BACKEND": lambda: "console",
 }
 _HEADING = "# Written by `python manage.py up`, and read by settings wherever the environment itself says nothing else."
 

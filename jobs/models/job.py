@@ -151,6 +151,10 @@ class Job(models.Model):
         """Note how far the job is, from 0 to 1."""
         return self._settle(progress=max(0.0, min(fraction, 1.0)), step=step[:200], keep_claim=True)
 
+    def keep(self, result: Any, *, fraction: float) -> bool:
+        """Note what was done so far, for an attempt that goes on from there."""
+        return self._settle(result=result, progress=max(0.0, min(fraction, 1.0)), keep_claim=True)
+
     def cancel_requested(self) -> bool:
         """Whether somebody asked for its end, or took it away."""
         return not Job.objects.filter(pk=self.pk, claim_token=self.claim_token, cancel_requested_at=None).exists()
@@ -173,9 +177,9 @@ class Job(models.Model):
     def finish_cancelled(self) -> bool:
         return self._settle(status=Status.CANCELLED, completed_at=Now())
 
-    def hand_back(self) -> bool:
-        """Give up the claim as if it had not been made: due at once, the attempt not counted."""
-        return self._settle(status=Status.PENDING, run_at=Now(), attempt=F("attempt") - 1)
+    def hand_back(self, *, pause: timedelta = timedelta(0)) -> bool:
+        """Give up the claim as if it had not been made: due after `pause`, the attempt not counted."""
+        return self._settle(status=Status.PENDING, run_at=Now() + pause, attempt=F("attempt") - 1)
 
     def _settle(self, *, keep_claim: bool = False, **changes: Any) -> bool:
         if not keep_claim:

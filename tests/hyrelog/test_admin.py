@@ -172,7 +172,7 @@ def test_jobs_are_cancelled_and_retried(operator: Client, populated: Tenant) -> 
 def test_keys_links_webhooks_and_companies_can_be_ended(operator: Client, populated: Tenant) -> None:
     assert "1 links were revoked" in act(operator, DownloadLink, "revoke")
     assert "1 webhooks were disabled" in act(operator, Webhook, "disable")
-    assert "1 webhooks were enabled; 1 held deliveries are due" in act(operator, Webhook, "enable")
+    assert "1 webhooks were enabled; 1 held deliveries become due" in act(operator, Webhook, "enable")
     assert "0 webhooks were enabled" in act(operator, Webhook, "enable")
     assert "1 webhooks were disabled" in act(operator, Webhook, "disable")
     assert "2 keys were revoked" in act(operator, ApiKey, "revoke")

@@ -7,7 +7,7 @@ from django.db import connection
 from django.utils import timezone
 from prometheus_client import CollectorRegistry, generate_latest
 
-from audit.ids import earliest_uuid7
+from audit.ids import first_at
 from hyrelog.ops.gauges import COUNTED, GAUGES
 from hyrelog.ops.metrics import DatabaseCollector
 from tests.conftest import Tenant, draft
@@ -75,7 +75,7 @@ def test_recent_attempts_are_told_by_what_came_of_them(tenant: Tenant) -> None:
         WebhookAttempt.objects.create(
             company=tenant.company, delivery=delivery, number=number, started_at=now, result=result, kind=kind
         )
-    old = earliest_uuid7(now - timedelta(minutes=6))
+    old = first_at(now - timedelta(minutes=6))
     WebhookAttempt.objects.create(
         id=old, company=tenant.company, delivery=delivery, number=9, started_at=now, result="failed", kind="dns"
     )

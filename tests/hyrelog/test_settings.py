@@ -52,6 +52,36 @@ def test_an_encryption_key_that_is_none_is_named_by_its_position_only(keys: str,
     assert "not-a-key" not in done.stderr
 
 
+def test_nobody_is_disabled_before_a_warning_could_be_heard(tmp_path: Path) -> None:
+    environment = os.environ | {"WEBHOOK_WARN_AFTER_HOURS": "120", "HYRELOG_HOME": str(tmp_path)}
+    done = subprocess.run(
+        COMMANDS["manage.py"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    assert "hyrelog.E004" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, (False, False, True)),
+        ({"EMAIL_HOST": "mail.example"}, (True, False, True)),
+        ({"EMAIL_HOST": "mail.example", "EMAIL_PORT": "465"}, (True, True, False)),
+        ({"EMAIL_HOST": "mail.example", "EMAIL_PORT": "25", "EMAIL_USE_TLS": "no"}, (True, False, False)),
+        ({"EMAIL_BACKEND": "console"}, (True, False, True)),
+    ],
+)
+def test_e_mail_is_encrypted_unless_somebody_says_otherwise(
+    given: dict[str, str], expected: tuple[bool, ...], tmp_path: Path
+) -> None:
+    ask = "from hyrelog.settings import *; print((SENDS_EMAIL, EMAIL_USE_SSL, EMAIL_USE_TLS))"
+    environment = os.environ | given | {"HYRELOG_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", ask], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == str(expected)
+
+
 def read(tmp_path: Path, **values: str) -> Environment:
     file = tmp_path / "env"
     file.write_text("# a comment\n\n" + "".join(f"{name}={value}\n" for name, value in values.items()))
@@ -60,11 +90,21 @@ def read(tmp_path: Path, **values: str) -> Environment:
 
 def test_values_are_read_by_type(tmp_path: Path) -> None:
     env = read(
-        tmp_path, A_BOOL="Yes", AN_INT="7", SECONDS="1.5", NETS="10.0.0.0/8, ::1/128", SCHEDULE="1,2.5", NAMES="a, b,"
+        tmp_path,
+        A_BOOL="Yes",
+        AN_INT="7",
+        SECONDS="1.5",
+        HOURS="0.5",
+        SENDER="Ops <ops@a.example>",
+        NETS="10.0.0.0/8, ::1/128",
+        SCHEDULE="1,2.5",
+        NAMES="a, b,",
     )
     assert env.boolean("A_BOOL", default=False) is True
     assert env.integer("AN_INT", 1, least=1, most=10) == 7
     assert env.seconds("SECONDS", 9, most=10) == 1.5
+    assert env.hours("HOURS", 9, most=10) == 0.5
+    assert env.sender("SENDER", "x@y") == "Ops <ops@a.example>"
     assert [str(network) for network in env.networks("NETS")] == ["10.0.0.0/8", "::1/128"]
     assert env.schedule("SCHEDULE", (9,)) == (1, 2.5)
     assert env.names("NAMES") == ("a", "b")
@@ -81,6 +121,10 @@ def test_values_are_read_by_type(tmp_path: Path) -> None:
         ("0", lambda env: env.seconds("X", 1, most=10)),
         ("nan", lambda env: env.seconds("X", 1, most=10)),
         ("inf", lambda env: env.seconds("X", 1, most=10)),
+        ("0", lambda env: env.hours("X", 1, most=10)),
+        ("11", lambda env: env.hours("X", 1, most=10)),
+        ("ops", lambda env: env.sender("X", "x@y")),
+        ("@example.com", lambda env: env.sender("X", "x@y")),
         ("", lambda env: env.schedule("X", (1,))),
         ("10.0.0.1/8", lambda env: env.networks("X")),
     ],

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 
 from audit.canonical import UncanonicalValue
 from jobs import claiming, registry
-from jobs.context import JobContext, Stopped, Unrecoverable
+from jobs.context import JobContext, Later, Stopped, Unrecoverable
 from jobs.enqueueing import enqueue
 from jobs.leases import ProcessLease
 from jobs.models import Job
@@ -110,6 +110,52 @@ def test_a_shutdown_hands_the_job_back_uncounted(run: Run) -> None:
     run()
     job.refresh_from_db()
     assert (job.status, job.attempt, job.claim_token) == (Status.PENDING, 0, None)
+
+
+def test_a_handler_that_has_to_wait_gives_its_place_away_uncounted(run: Run, clock: Clock) -> None:
+    @handler("test")
+    def handle(context: JobContext) -> None:
+        raise Later(timedelta(minutes=5))
+
+    job = add()
+    assert run()
+    job.refresh_from_db()
+    assert (job.status, job.attempt, job.claim_token) == (Status.PENDING, 0, None)
+    assert (job.run_at - job.started_at).total_seconds() >= 300  # type: ignore[operator]
+    assert not run()
+
+
+def test_a_job_cancelled_while_it_would_wait_ends_cancelled(run: Run) -> None:
+    @handler("test")
+    def handle(context: JobContext) -> None:
+        Job.objects.cancel(now=NOON)
+        raise Later(timedelta(minutes=5))
+
+    job = add()
+    run()
+    job.refresh_from_db()
+    assert job.status == Status.CANCELLED
+
+
+def test_what_a_handler_keeps_is_there_for_the_attempt_that_goes_on(run: Run) -> None:
+    seen = []
+
+    @handler("test")
+    def handle(context: JobContext) -> Any:
+        seen.append(context.job.result)
+        context.keep({"done": 1}, fraction=0.5)
+        if not seen[-1]:
+            raise Stopped
+        return {"done": 2}
+
+    job = add()
+    run()
+    job.refresh_from_db()
+    assert (job.status, job.result, job.progress) == (Status.PENDING, {"done": 1}, 0.5)
+    Job.objects.update(run_at=NOON)
+    run()
+    job.refresh_from_db()
+    assert (seen, job.result, job.progress) == ([None, {"done": 1}], {"done": 2}, 1.0)
 
 
 def test_progress_raises_stopped_on_shutdown(run: Run) -> None:
@@ -268,6 +314,8 @@ def test_a_stale_worker_changes_nothing(lease: ProcessLease) -> None:
     assert not stale.hand_back()
     with pytest.raises(Stopped), transaction.atomic():
         JobContext(stale, stopping=lambda: False).hold_claim()
+    with pytest.raises(Stopped):
+        JobContext(stale, stopping=lambda: False).keep({"stale": True}, fraction=1)
     assert fresh.complete({"fresh": True})
     assert Job.objects.get().result == {"fresh": True}
 

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from audit.ids import earliest_uuid7
+from audit.ids import first_at
 from tests.api import Api
 from tests.conftest import Tenant, draft, open_tenant
 from tests.receiver import Receiver
@@ -27,7 +27,7 @@ _serial = itertools.count()
 
 def made(age: timedelta) -> uuid.UUID:
     """An id as it was made that long ago."""
-    return uuid.UUID(int=earliest_uuid7(TODAY - age).int + next(_serial))
+    return uuid.UUID(int=first_at(TODAY - age).int + next(_serial))
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 from ninja import Router
 
-from webhooks.api import deliveries, testing, webhooks
+from webhooks.api import deliveries, recovering, testing, webhooks
 
 router = Router(tags=["webhooks"])
-for part in (webhooks.router, testing.router, deliveries.router):
+for part in (webhooks.router, testing.router, recovering.router, deliveries.router):
     router.add_router("", part)

@@ -45,6 +45,15 @@ class Disabling(BaseModel):
     reason: Reason = Field(default="disabled through the API", description="Kept with the webhook and in its event.")
 
 
+class Enabling(BaseModel):
+    """What becomes of the deliveries that were held."""
+
+    model_config = ConfigDict(extra="forbid")
+    recover: bool = Field(
+        default=False, description="Deliver what was held meanwhile. Otherwise it stays held until it is recovered."
+    )
+
+
 class Rotation(BaseModel):
     """How a secret is replaced."""
 
@@ -81,7 +90,7 @@ def list_webhooks(
     enabled: Annotated[bool | None, Query()] = None,
 ) -> dict[str, Any]:
     """Newest first. `workspaceId` leaves those of one workspace; those of the whole company have none."""
-    webhooks = Webhook.objects.of(key_of(request).company)
+    webhooks = Webhook.objects.of(key_of(request).company).with_health()
     if workspaceId is not None:
         webhooks = webhooks.filter(workspace=workspaceId)
     if enabled is not None:
@@ -115,10 +124,10 @@ def delete_webhook(request: HttpRequest, webhook_id: uuid.UUID) -> tuple[int, No
 
 
 @router.post(f"{ONE}/enable", auth=company_key, response=dict[str, Any], summary="Enable a webhook")
-def enable_webhook(request: HttpRequest, webhook_id: uuid.UUID) -> dict[str, Any]:
+def enable_webhook(request: HttpRequest, webhook_id: uuid.UUID, enabling: Enabling | None = None) -> dict[str, Any]:
     """Deliver again. A webhook that is enabled already stays so."""
     webhook = webhook_of(request, webhook_id)
-    webhook.enable(now=timezone.now())
+    webhook.enable(now=timezone.now(), recover=(enabling or Enabling()).recover)
     doorbell.ring_on_commit(LANE)
     return _as_it_is_now(webhook)
 

@@ -1,5 +1,6 @@
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import models
 from django.db.models import Case, Q, Value, When
@@ -19,7 +20,7 @@ class Status(models.TextChoices):
     SENDING = "SENDING", "sending"  # claimed. Rescuer: `rescue`, once the process's lease has run out
     SUCCESS = "SUCCESS", "success"  # end: retention
     FAILED = "FAILED", "failed"  # retried when due (rescuer: the sweep); without a due time, given up
-    HELD = "HELD", "held"  # the endpoint is disabled. Rescuer: `rescue`, once it is not. End: recovered, or retention
+    HELD = "HELD", "held"  # came up while the webhook was disabled. End: recovered, or retention
     CANCELLED = "CANCELLED", "cancelled"  # end: retention
 
 
@@ -27,6 +28,10 @@ FRESH = Q(status=Status.PENDING, replay=False)
 """Those that wait for their first attempt. All of them are due."""
 BACKLOG = Q(next_attempt_at__isnull=False) & (Q(status=Status.FAILED) | Q(replay=True))
 """Retries and replays, due or not yet: they wait apart, so that no fresh delivery waits behind them."""
+
+
+GIVEN_UP = Q(status=Status.FAILED, next_attempt_at=None)
+"""Those whose last attempt has failed."""
 
 
 class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
@@ -59,6 +64,17 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
         """The same rows, locked in id order as everybody locks them, so that no two statements wait for each other."""
         ids = self.order_by("pk").select_for_update(of=("self",)).values("pk")
         return WebhookDelivery.objects.filter(pk__in=ids)
+
+    def given_up(self) -> "WebhookDeliveryQuerySet":
+        return self.filter(GIVEN_UP)
+
+    def ended_by(self, moment: datetime) -> "WebhookDeliveryQuerySet":
+        """Those that have not come to an end after a moment."""
+        return self.exclude(completed_at__gt=moment)
+
+    def oldest(self, most: int) -> list[UUID]:
+        """The ids of at most so many, those that came up first."""
+        return list(self.order_by("created_at").values_list("pk", flat=True)[:most])
 
     def redeliver(self, *, now: datetime) -> int:
         """Begin a new round of attempts for those that are at rest; says how many there were."""
@@ -131,8 +147,10 @@ class WebhookDelivery(models.Model):
             # How much an endpoint has on the wire; the rescue of orphans.
             models.Index(fields=["webhook"], name="delivery_sending", condition=Q(status="SENDING")),
             # Recovering what is held, and the rescue of what is held for nobody.
-            models.Index(fields=["webhook", "id"], name="delivery_held", condition=Q(status="HELD")),
-            # Recovering what failed, and its list.
+            models.Index(fields=["webhook", "created_at"], name="delivery_held", condition=Q(status="HELD")),
+            # Recovering what was given up.
+            models.Index(fields=["webhook", "created_at"], name="delivery_given_up", condition=GIVEN_UP),
+            # The list of what failed.
             models.Index(fields=["webhook", "-id"], name="delivery_failed", condition=Q(status="FAILED")),
             # The export of a company.
             models.Index(fields=["company", "id"], name="delivery_company"),

@@ -1,7 +1,17 @@
+from datetime import timedelta
+from typing import Any
+
 from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.functional import cached_property
+
+from audit.chain import timestamp
 
 FIRST_SLOTS = 8
 """Requests that an endpoint of which nothing is known may have on the wire at once."""
+AILING = Q(failing_since__isnull=False) | Q(warned_at__isnull=False)
+"""Those that fail, or whose owner was told so: the ones that health looks at."""
 
 
 class Endpoint(models.Model):
@@ -27,8 +37,47 @@ class Endpoint(models.Model):
     last_failure_at = models.DateTimeField(null=True)
     warned_at = models.DateTimeField(null=True, help_text="When its owner was told that it is failing.")
 
+    class Meta:
+        indexes = [models.Index(fields=["webhook"], name="endpoint_ailing", condition=AILING)]  # the sweep of health
+
     def __str__(self) -> str:
         return str(self.webhook_id)
+
+    @cached_property
+    def last_day(self) -> "list[EndpointHour]":
+        """Its hours that began within the last 24; lists prefetch them (`WebhookQuerySet.with_health`)."""
+        return list(self.hours.last_day())
+
+    def evidence(self) -> dict[str, Any]:
+        """What an owner is told of failures: how many in a row, since when, and what the last one was."""
+        last = self.webhook.deliveries.filter(status="FAILED").order_by("-pk").first()
+        attempt = last and last.attempts.order_by("-number").first()
+        error = f"status {attempt.http_status}" if attempt and attempt.http_status else attempt and attempt.kind
+        return {
+            "consecutiveFailures": self.failures_in_a_row,
+            "failingSince": self.failing_since,
+            "lastError": error or "not known",
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """Its health, as the API shows it with the webhook."""
+        delivered, failed = sum(h.delivered for h in self.last_day), sum(h.failed for h in self.last_day)
+        return {
+            "consecutiveFailures": self.failures_in_a_row,
+            "failingSince": self.failing_since and timestamp(self.failing_since),
+            "lastSuccessAt": self.last_success_at and timestamp(self.last_success_at),
+            "lastFailureAt": self.last_failure_at and timestamp(self.last_failure_at),
+            "last24h": {
+                "delivered": delivered,
+                "failed": failed,
+                "successRate": round(delivered / (delivered + failed), 4) if delivered + failed else None,
+            },
+        }
+
+
+class EndpointHourQuerySet(models.QuerySet["EndpointHour"]):
+    def last_day(self) -> "EndpointHourQuerySet":
+        return self.filter(hour__gt=Now() - timedelta(hours=24))
 
 
 class EndpointHour(models.Model):
@@ -38,6 +87,8 @@ class EndpointHour(models.Model):
     hour = models.DateTimeField(help_text="Its beginning.")
     delivered = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
+
+    objects = EndpointHourQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["endpoint", "hour"], name="endpoint_hour_once")]

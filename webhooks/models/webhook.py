@@ -6,22 +6,24 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import models, transaction
-from django.db.models import F, Q
+from django.db.models import F, Prefetch, Q
 
-from audit import recording
 from audit.chain import timestamp
 from audit.ids import uuid7
 from audit.models import AuditEvent, Company, Workspace
 from webhooks.encryption import UnreadableSecret, decrypt, encrypt
 from webhooks.matching import matches
-from webhooks.models.endpoint import Endpoint
+from webhooks.models.endpoint import Endpoint, EndpointHour
 from webhooks.models.request_options import RequestOptions
 from webhooks.sending.signing import generate_secret
+from webhooks.telling import tell
 
 MOST = 100
 """Webhooks of one company: each event is written once for each of them, in the event's transaction."""
 ENCRYPTED = ("encrypted_secret", "encrypted_previous_secret", "encrypted_headers", "encrypted_authentication")
 """Columns that hold Fernet tokens: wiped with the webhook, encrypted anew when the keys are rotated."""
+HELD_AT_ONCE = 1_000
+"""Held deliveries that become due in the transaction that enables their webhook."""
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,11 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
 
     def in_state(self, *, enabled: bool) -> "WebhookQuerySet":
         return self.filter(disabled_at__isnull=enabled)
+
+    def with_health(self) -> "WebhookQuerySet":
+        """With what `as_json` says of each endpoint's health, in a few statements for all of them."""
+        hours = Prefetch("endpoint__hours", queryset=EndpointHour.objects.last_day(), to_attr="last_day")
+        return self.select_related("endpoint").prefetch_related(hours)
 
     @transaction.atomic
     def register(  # noqa: PLR0913  each is a property of a webhook
@@ -111,6 +118,12 @@ class Webhook(RequestOptions):
     )
     disabled_at = models.DateTimeField(null=True, blank=True, editable=False)
     disabled_reason = models.CharField(max_length=500, blank=True, editable=False)
+    held_before = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="What was held before this stays held until it is recovered; empty: nothing does, while enabled.",
+    )
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -178,33 +191,40 @@ class Webhook(RequestOptions):
         )
         if not rotated:
             return None
-        payload: dict[str, object] = {
-            "webhookId": str(self.id),
-            "url": self.url,
-            "previousSecretValidUntil": timestamp(now + overlap),
-        }
-        recording.record_system(company=self.company, action="webhook.secret_rotated", payload=payload, now=now)
+        tell(self, "webhook.secret_rotated", previousSecretValidUntil=timestamp(now + overlap), now=now)
         return secret
 
     @transaction.atomic
-    def disable(self, *, reason: str, now: datetime) -> bool:
-        """Stop delivering: what comes up is held. Tells the company's `system` workspace; says whether it was on."""
+    def disable(self, *, reason: str, now: datetime, automatic: bool = False) -> bool:
+        """Stop delivering: what comes up is held. Tells the company's `system` workspace; says whether it was on.
+
+        `automatic` is what nobody asked for: it is told with its evidence, and by e-mail.
+        """
         enabled = Webhook.objects.present().filter(pk=self.pk, disabled_at=None)
         if not enabled.update(disabled_at=now, disabled_reason=reason[:500]):
             return False
-        payload: dict[str, object] = {"webhookId": str(self.id), "url": self.url, "reason": reason}
-        recording.record_system(company=self.company, action="webhook.disabled", payload=payload, now=now)
+        evidence = Endpoint.objects.get(pk=self.pk).evidence() if automatic else {}
+        tell(self, "webhook.disabled", now=now, mailed=automatic, reason=reason, automatic=automatic, **evidence)
         return True
 
     @transaction.atomic
-    def enable(self, *, now: datetime) -> int | None:
-        """Deliver again, what was held meanwhile included; says how many were, or None if it was on."""
+    def enable(self, *, now: datetime, recover: bool = False) -> int | None:
+        """Deliver again what comes up from now on; what was held stays held, unless it is to be recovered.
+
+        Its failures of before count no more. Says how many held deliveries become due, or None if it was on: the first
+        of them at once, the others by the rescue, some thousand every five seconds.
+        """
         disabled = Webhook.objects.present().filter(pk=self.pk, disabled_at__isnull=False)
-        if not disabled.update(disabled_at=None, disabled_reason=""):
+        if not disabled.update(disabled_at=None, disabled_reason="", held_before=None if recover else now):
             return None
-        payload: dict[str, object] = {"webhookId": str(self.id), "url": self.url}
-        recording.record_system(company=self.company, action="webhook.enabled", payload=payload, now=now)
-        return self.deliveries.recover(now=now)
+        tell(self, "webhook.enabled", now=now, recover=recover)
+        Endpoint.objects.filter(pk=self.pk).update(failures_in_a_row=0, failing_since=None, warned_at=None)
+        if not recover:
+            return 0
+        held = self.deliveries.in_status("HELD")
+        count = held.count()
+        self.deliveries.filter(pk__in=held.oldest(HELD_AT_ONCE)).recover(now=now)
+        return count
 
     @transaction.atomic
     def delete_softly(self, *, now: datetime) -> bool:
@@ -229,5 +249,6 @@ class Webhook(RequestOptions):
             "enabled": self.enabled,
             "disabledAt": self.disabled_at and timestamp(self.disabled_at),
             "disabledReason": self.disabled_reason or None,
+            "health": self.endpoint.as_json(),
             "createdAt": timestamp(self.created_at),
         }

@@ -1,0 +1,21 @@
+"""The jobs that make many deliveries due."""
+
+from typing import Any
+
+from jobs.context import JobContext
+from jobs.registry import exponential, handler
+from webhooks.backlog import work_off
+from webhooks.recovering import RECOVER, recovery_of
+from webhooks.replaying import REPLAY, replay_of
+
+PATIENT = exponential(base=10, cap=300)
+
+
+@handler(RECOVER, max_attempts=10, backoff=PATIENT)
+def recover(context: JobContext) -> dict[str, Any]:
+    return work_off(context, recovery_of(context))
+
+
+@handler(REPLAY, max_attempts=10, backoff=PATIENT)
+def replay(context: JobContext) -> dict[str, Any]:
+    return work_off(context, replay_of(context))
