@@ -5,6 +5,9 @@ It answers 204 after so many seconds, or never where the path begins with /silen
 
 import asyncio
 import sys
+from typing import cast
+
+import uvloop
 
 ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 LENGTH = b"content-length:"
@@ -14,8 +17,7 @@ class Receiver(asyncio.Protocol):
     delay = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport, self.buffer = transport, b""
+        self.transport, self.buffer = cast("asyncio.Transport", transport), b""
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -46,4 +48,4 @@ async def main(delay: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(float(sys.argv[1]) if len(sys.argv) > 1 else 0.0))
+    uvloop.run(main(float(sys.argv[1]) if len(sys.argv) > 1 else 0.0))

@@ -12,14 +12,13 @@ import orjson
 from django.db import connection, transaction
 
 from audit.ids import uuid7
-from audit.models import AuditEvent
 from webhooks import settling
 from webhooks.claiming import Claimed
 from webhooks.custom_headers import MASK
 from webhooks.encryption import UnreadableSecret
 from webhooks.models import Webhook
 from webhooks.reading import read
-from webhooks.rendering import render_request
+from webhooks.rendering import Event, render_request
 from webhooks.sending.outcome import Kind, Outcome
 from webhooks.sending.request import Request
 
@@ -111,7 +110,7 @@ class _Opened:
 
 
 def _render(  # noqa: PLR0913  what a request is made of
-    claimed: Claimed, webhook: Webhook, opened: _Opened, event: AuditEvent, *, now: datetime, timeout: float
+    claimed: Claimed, webhook: Webhook, opened: _Opened, event: Event, *, now: datetime, timeout: float
 ) -> Departure:
     attempt = uuid7()
     request: Request | Outcome = Outcome(Kind.BLOCKED, error=UNREADABLE)

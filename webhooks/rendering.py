@@ -5,31 +5,32 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import orjson
 
-from audit.chain import timestamp
-from audit.models import AuditEvent
 from webhooks.sending.request import Request
 from webhooks.sending.signing import sign
+
+Event = dict[str, Any]
+"""An event as `AuditEvent.as_json` shows it."""
 
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 
 
-def render_body(event: AuditEvent, *, version: int) -> bytes:
+def render_body(event: Event, *, version: int) -> bytes:
     """The envelope of an event as UTF-8 JSON; the same bytes on every attempt, since nothing of the attempt is in it.
 
     Raises ValueError for a version that this release does not know.
     """
     if version != 1:
         raise ValueError(f"envelope version {version} is unknown; this release renders version 1")
-    data = event.as_json()
-    envelope = {"type": event.action, "timestamp": data["occurredAt"], "data": data}
+    envelope = {"type": event["action"], "timestamp": event["occurredAt"], "data": event}
     return orjson.dumps(envelope, option=orjson.OPT_SORT_KEYS)
 
 
 def render_request(  # noqa: PLR0913  what an attempt is made of
-    event: AuditEvent,
+    event: Event,
     *,
     url: str,
     secrets: Sequence[str],
@@ -47,7 +48,7 @@ def render_request(  # noqa: PLR0913  what an attempt is made of
     """
     body = render_body(event, version=version)
     sent_at = int(now.timestamp())
-    message_id = str(event.id)
+    message_id = event["id"]
     trace = trace_id(event)
     headers = {
         "Content-Type": "application/json",
@@ -59,13 +60,13 @@ def render_request(  # noqa: PLR0913  what an attempt is made of
         "traceparent": f"00-{trace}-{attempt.bytes[-8:].hex()}-01",
     }
     if replay:
-        headers |= {"HyreLog-Replay": "true", "HyreLog-Original-Timestamp": timestamp(event.recorded_at)}
+        headers |= {"HyreLog-Replay": "true", "HyreLog-Original-Timestamp": event["recordedAt"]}
     return Request(id=attempt, url=url, headers={**headers, **added}, body=body, timeout=timeout)
 
 
-def trace_id(event: AuditEvent) -> str:
+def trace_id(event: Event) -> str:
     """The event's own trace id if it is one of W3C Trace Context; else one derived from it or from the event's id."""
-    own = event.trace_id or str(event.id)
+    own: str = event["traceId"] or event["id"]
     if _TRACE_ID.fullmatch(own) and own != "0" * 32:
         return own
     return hashlib.sha256(own.encode()).hexdigest()[:32]

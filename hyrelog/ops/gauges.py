@@ -45,7 +45,7 @@ GAUGES = (
                 _count("fresh", _FRESH, "webhook_id, next_attempt_at, id"),
                 _count("due", f"{_BACKLOG} AND next_attempt_at <= now()", "next_attempt_at"),
                 _count("scheduled", f"{_BACKLOG} AND next_attempt_at > now()", "next_attempt_at"),
-                _count("held", "status = 'HELD'", "webhook_id, id"),
+                _count("held", "status = 'HELD'", "webhook_id, created_at"),
             ]
         ),
     ),

@@ -19,7 +19,7 @@ def render(tenant: Tenant, *secrets: str, now: datetime | None = None, url: str 
     """The request of a new event as a worker sends it, signed with each of the secrets."""
     (event,) = tenant.record()
     return render_request(
-        event,
+        event.as_json(),
         url=url,
         secrets=list(secrets),
         version=1,

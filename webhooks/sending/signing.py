@@ -3,6 +3,7 @@
 import binascii
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from hmac import digest
 from typing import Final
@@ -36,6 +37,7 @@ def generate_secret(randomness: Callable[[int], bytes]) -> str:
     return _PREFIX + b64encode(randomness(_GENERATED)).decode()
 
 
+@lru_cache(maxsize=4096)  # a secret signs each of its webhook's requests
 def key_of(secret: str) -> bytes:
     """Answer the key inside a secret; raises `MalformedSecret`, without the secret in it or chained to it."""
     try:
