@@ -106,4 +106,4 @@ def wait_until(condition: Callable[[], object], *, seconds: float) -> None:
     while not condition():
         if time.monotonic() > ends:
             raise TimeoutError(f"waited {seconds} s in vain")
-        time.sleep(0.02)
+        time.sleep(0.1)

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 from django.db.models import Min
@@ -228,8 +228,7 @@ _LET_GO = """
 _START = uuid.UUID(int=0)
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A delivery that this process holds, as it was when it was claimed; `slow` is what its endpoint seemed to be."""
 
     id: uuid.UUID
@@ -287,7 +286,7 @@ class Claimer:
             rows = cursor.fetchall()
         fresh, backlog, self.contended = rows[0][:3]
         self._after_fresh, self._after_backlog = fresh or _START, backlog or _START
-        return [Claimed(*[*row[3:], token]) for row in rows if row[3] is not None]
+        return [Claimed._make((*row[3:], token)) for row in rows if row[3] is not None]
 
     @property
     def halfway(self) -> bool:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from django.db import Error, InterfaceError, OperationalError, connection
 
@@ -42,8 +43,7 @@ SETTLE_PATIENCE = 20.0
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Flight:
+class _Flight(NamedTuple):
     """A departure on the wire, since `began` by the monotonic clock, with so many bytes."""
 
     departure: Departure

@@ -2,11 +2,12 @@
 
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 import orjson
 from django.db import connection, transaction
@@ -47,11 +48,15 @@ _RECORD = """
     RETURNING id
 """
 
+_NEEDED = (
+    *("id", "url", "disabled_at", "deleted_at", "timeout_seconds", "retry_schedule", "previous_secret_until"),
+    *("encrypted_secret", "encrypted_previous_secret", "encrypted_headers", "encrypted_authentication"),
+)
+
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Departure:
+class Departure(NamedTuple):
     """An attempt that is on record, and what is to be sent; or the outcome, where nothing can be.
 
     `schedule` is the webhook's own, if it has one.
@@ -75,7 +80,7 @@ def depart(
     in nobody's way and comes to an end. What was taken away is left out.
     """
     events = read([c.event_id for c in claimed], room=room)
-    webhooks = Webhook.objects.in_bulk({c.webhook_id for c in claimed})
+    webhooks = _webhooks({c.webhook_id for c in claimed})
     departures, hold, cancel, hand_back = [], [], [], []
     opened_of: dict[uuid.UUID, _Opened] = {}
     for c in claimed:
@@ -91,6 +96,19 @@ def depart(
             departures.append(_render(c, webhook, opened, event, now=now, timeout=timeout))
     settling.put_aside(hold=hold, cancel=cancel, hand_back=hand_back, now=now)
     return _record(departures, now=now), hand_back
+
+
+def _webhooks(ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Webhook]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(_NEEDED)} FROM webhooks_webhook WHERE id = ANY(%s)", [list(ids)])  # noqa: S608
+        return {row[0]: _webhook(row) for row in cursor.fetchall()}
+
+
+@lru_cache(maxsize=1024)  # a busy webhook is read many times a second and changed once a year
+def _webhook(row: tuple[Any, ...]) -> Webhook:
+    values = dict(zip(_NEEDED, row, strict=True))
+    schedule = values.pop("retry_schedule")
+    return Webhook(**values, retry_schedule=schedule and tuple(orjson.loads(schedule)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +150,7 @@ def _render(  # noqa: PLR0913  what a request is made of
         # A surprise, but one row's: raised, it would stop the whole lane, again and again.
         logger.exception("Delivery %s cannot be rendered.", claimed.id)
         request = Outcome(Kind.BLOCKED, error=UNRENDERABLE)
-    schedule = None if webhook.retry_schedule is None else tuple(webhook.retry_schedule)
-    return Departure(attempt, claimed, webhook.url, request, schedule, masked=frozenset(opened.headers))
+    return Departure(attempt, claimed, webhook.url, request, webhook.retry_schedule, masked=frozenset(opened.headers))
 
 
 def _record(departures: Sequence[Departure], *, now: datetime) -> list[Departure]:

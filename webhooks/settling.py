@@ -5,9 +5,8 @@ A stale worker's late answer changes nothing: its token is gone, and its attempt
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from django.db import connection
@@ -16,7 +15,7 @@ from audit.text import storable
 from webhooks.claiming import Claimed
 from webhooks.models.attempt import Result
 from webhooks.policy import Verdict
-from webhooks.sending.outcome import Kind, Outcome
+from webhooks.sending.outcome import Kind, Outcome, Timing
 
 _SETTLE = """
     WITH verdict AS MATERIALIZED (
@@ -69,8 +68,7 @@ _PUT_ASIDE = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """An attempt that has ended, and what was decided of it."""
 
     claimed: Claimed
@@ -126,7 +124,7 @@ def _row(settlement: Settlement) -> dict[str, Any]:
         "address": outcome.address or "",
         "headers": {storable(name): storable(value) for name, value in outcome.headers.items()},
         "body": storable(outcome.body.decode(errors="replace")),
-        "timing": outcome.timing,
+        "timing": dict(zip(Timing._fields, outcome.timing, strict=True)),
         "repeated": outcome.repeated,
     }
 

@@ -104,7 +104,7 @@ def test_a_rotation_is_told_to_the_company_without_the_secret(webhook: Webhook, 
     assert event.workspace == tenant.company.system_workspace
     assert event.payload == {
         "webhookId": str(webhook.id),
-        "url": URL,
+        "url": "https://example.com",
         "previousSecretValidUntil": "2026-02-01T12:00:00.000000Z",
     }
     assert new not in str(event.as_json())

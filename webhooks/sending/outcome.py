@@ -1,8 +1,8 @@
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from webhooks.sending.retry_after import seconds_until
 
@@ -27,8 +27,7 @@ class Kind(StrEnum):
     DISCONNECTED = "disconnected"  # reset or closed before the answer was complete
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(NamedTuple):
     """When each stage of a request was completed, in milliseconds since it was submitted.
 
     None where a stage was not reached or did not take place: a cached name has no `dns`, a connection kept alive from
@@ -42,8 +41,7 @@ class Timing:
     total: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one request, as data: an expected failure raises nothing.
 
     `status` is also set where the answer began and did not end (`TIMEOUT`, `DISCONNECTED`). `error` is one sentence for
@@ -56,10 +54,10 @@ class Outcome:
     kind: Kind
     status: int | None = None
     error: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     body: bytes = b""
     address: str | None = None
-    timing: Timing = field(default_factory=Timing)
+    timing: Timing = Timing()
     repeated: bool = False
 
     @property

@@ -1,10 +1,9 @@
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One POST, complete as it shall appear on the wire.
 
     `id` is the attempt's and comes back with the outcome. `headers` hold everything, signatures included: a transport
