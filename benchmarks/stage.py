@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,9 +57,9 @@ def stage(**settings: str) -> Iterator[None]:
 
 
 @contextmanager
-def receiver(*, delay: float = 0.0) -> Iterator[str]:
-    """A receiver in a process of its own; yields its URL, without a path."""
-    command = [sys.executable, "-m", "benchmarks.receiver", str(delay)]
+def receiver(*, delay: float = 0.0, log: Path | None = None) -> Iterator[str]:
+    """A receiver in a process of its own, which logs arrivals into `log`; yields its URL, without a path."""
+    command = [sys.executable, "-m", "benchmarks.receiver", str(delay), *([str(log)] if log else [])]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         try:
@@ -98,6 +98,20 @@ def worker(*, senders: int) -> Iterator[int]:
         process.terminate()
         process.wait(60)
         WorkerProcess.objects.all().delete()
+
+
+def arrivals(log: Path) -> dict[str, float]:
+    """When the first byte of each event came first, in seconds of Unix time, by the event's id."""
+    came: dict[str, float] = {}
+    for line in log.read_text(encoding="ascii").splitlines():
+        event, at = line.split()
+        came.setdefault(event, float(at))
+    return came
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that so large a share of the values does not pass."""
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float) -> None:

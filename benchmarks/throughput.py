@@ -2,8 +2,8 @@
 
 20,000 deliveries of 1 KiB go through two worker processes to 100 webhooks of a receiver that answers after 0 or 100 ms;
 beside them, the same requests through one process of the transport alone. In turn, three times each; the ratio is of
-the medians. The time of the workers runs from the bell to the last settled row; a few thousand deliveries went before, so
-that the endpoints are known and have their slots. Each process has up to 1,000 requests on the wire.
+the medians. The time of the workers runs from the bell to the last settled row; a few thousand deliveries went before,
+so that the endpoints are known and have their slots. Each process has up to 1,000 requests on the wire.
 """
 
 import argparse

@@ -5,14 +5,18 @@ however it ends: a semaphore would be lost with a killed child.
 """
 
 import fcntl
+import mmap
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _file, _path = tempfile.mkstemp(prefix="hyrelog-slots-")
 os.unlink(_path)  # noqa: PTH108  it lives on, nameless, as long as this process and its children
 _processes = 1
+_called = mmap.mmap(-1, 8)
+"""Shared with the children, as the file is."""
 
 ROOM = 1_000
 """Bytes of the file for each kind of slot."""
@@ -27,9 +31,16 @@ def divide(processes: int) -> None:
 
 @contextmanager
 def sending() -> Iterator[bool]:
-    """Hold a slot for sending; yields False where there is none."""
+    """Hold a slot for sending; yields False where there is none, which those who hold one hear by `calls`."""
     with _long(SENDING) as mine:
+        if not mine:
+            _called[:] = time.monotonic_ns().to_bytes(len(_called), "little")
         yield mine
+
+
+def calls() -> bytes:
+    """What changes whenever somebody found no slot for sending: what he was called for is for those who hold one."""
+    return _called[:]
 
 
 @contextmanager

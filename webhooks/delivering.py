@@ -29,6 +29,8 @@ CLAIM_MOST = 500
 """Rows of one claim: enough to make a statement worth its while, few enough to be on the wire at once."""
 LOOK_AGAIN = 0.05
 """Seconds between two looks for due rows while the last one found fewer than it could have taken."""
+LISTEN_AGAIN = 0.005
+"""Seconds between two times that it hears whether somebody was called meanwhile."""
 TRY_AGAIN = 0.005
 """The same, where another process had its hands on the endpoints."""
 SETTLE_MOST, SETTLE_WITHIN = 250, 0.05
@@ -68,6 +70,8 @@ class Sender:
     stopping: Callable[[], bool]
     linger: float = 0.0
     """Seconds after its last claim for which it stays, with its connections, and looks for more."""
+    calls: Callable[[], bytes] = lambda: b""
+    """What changes when somebody else was called to deliver and could not: time to look."""
     more: Callable[[], None] = lambda: None
     """Called when a claim was full: another process may help."""
 
@@ -79,6 +83,7 @@ class Sender:
     _most: int = CLAIM_MOST
     _ended: list[Settlement] = field(default_factory=list)
     _exhausted: bool = False
+    _called: bytes = b""
     _look_at: float = 0.0
     _settle_at: float = 0.0
     _tally_at: float = 0.0
@@ -125,7 +130,7 @@ class Sender:
         """Seconds until there is something to do but to wait for an outcome."""
         moments = [self._settle_at] if self._ended else []
         if self._free() > 0 and (self._flying or self._exhausted):
-            moments.append(self._look_at)
+            moments.append(min(self._look_at, time.monotonic() + LISTEN_AGAIN))
         return max(0.0, min(moments) - time.monotonic()) if moments else LOOK_AGAIN
 
     def _free(self) -> int:
@@ -136,6 +141,8 @@ class Sender:
 
     def _claim(self) -> int:
         free = self._free()
+        if (called := self.calls()) != self._called:
+            self._called, self._exhausted, self._look_at = called, False, 0.0
         # Slots come free one by one; a statement for each would cost more than the wait for some.
         few = self._exhausted or self._claimer.contended or free < min(self._most, self._wire.capacity // 4)
         if free <= 0 or (few and time.monotonic() < self._look_at):

@@ -51,6 +51,7 @@ def _send(lane: str, lease: ProcessLease) -> int:
             clock=timezone.now,
             stopping=stopping.asked,
             linger=LINGER,
+            calls=slots.calls,
             more=lambda: doorbell.ring(lane),
         ).run()
     finally:
