@@ -23,7 +23,9 @@ check: $(READY)
 	$(BIN)/python -W ignore manage.py makemigrations --check --dry-run --skip-checks
 
 bench: $(READY)
-	@echo "no benchmarks yet"
+	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.fairness
+	$(BIN)/python -m benchmarks.latency
 
 # The lock names no registry, so that it serves behind any mirror.
 lock: $(READY)

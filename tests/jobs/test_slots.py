@@ -63,3 +63,15 @@ def test_a_slot_is_given_back() -> None:
             assert working
         with slots.sending() as sending:
             assert sending
+
+
+def test_who_finds_no_slot_for_sending_is_heard_by_who_holds_one() -> None:
+    slots.divide(3)
+    before = slots.calls()
+    holder, turned_away = Holder("sending"), Holder("sending")
+    try:
+        assert (holder.got_it, turned_away.got_it) == (True, False)
+        assert slots.calls() != before  # said by another process
+    finally:
+        holder.kill()
+        turned_away.kill()
