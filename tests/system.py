@@ -72,6 +72,9 @@ class System:
     def post(self, path: str, body: Any = None, *, key: str = "company_key") -> Any:
         return self._ask("POST", path, key=key, json=body or {})
 
+    def patch(self, path: str, body: Any) -> Any:
+        return self._ask("PATCH", path, key="company_key", json=body)
+
     def get(self, path: str, *, key: str = "company_key", **query: Any) -> Any:
         return self._ask("GET", path, key=key, params=query)
 
