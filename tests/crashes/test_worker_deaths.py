@@ -1,4 +1,4 @@
-"""A worker dies at each point of a delivery: what was not sent is not called lost, and what was sent is never forgotten.
+"""A worker dies at each point of a delivery: what was not sent is not called lost, what was sent is not forgotten.
 
 Locks that the test holds keep the worker at the point where it is to be caught.
 """
