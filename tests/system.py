@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,9 @@ class System:
     def post(self, path: str, body: Any = None, *, key: str = "company_key") -> Any:
         return self._ask("POST", path, key=key, json=body or {})
 
+    def patch(self, path: str, body: Any) -> Any:
+        return self._ask("PATCH", path, key="company_key", json=body)
+
     def get(self, path: str, *, key: str = "company_key", **query: Any) -> Any:
         return self._ask("GET", path, key=key, params=query)
 
@@ -92,6 +96,20 @@ class System:
             "WHERE next_attempt_at IS NOT NULL",
             seconds,
         )
+
+    @contextmanager
+    def without_ticks(self) -> Iterator[None]:
+        """Beat stands still, and no tick is left to come."""
+        last = "SELECT max(claimed_at), max(claimed_at) < now() - interval '6 seconds' FROM jobs_tick"
+        beat = self.run["pids"]["beat"]
+        os.kill(beat, signal.SIGSTOP)
+        try:
+            wait_until(lambda: self.sql(last)[0][1], seconds=30, what="no more ticks")
+            before = self.sql(last)[0][0]
+            yield
+            assert self.sql(last)[0][0] == before
+        finally:
+            os.kill(beat, signal.SIGCONT)
 
     def _ask(self, method: str, path: str, *, key: str, **parts: Any) -> Any:
         headers = {"x-hyrelog-key": self.run[key]}

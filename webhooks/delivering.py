@@ -106,7 +106,7 @@ class Sender:
                     self._land(attempt, outcome)
                 self._settle()
                 over = not self._flying and not self._ended and (self._closed() or self._done())
-                self._write_tally(over=over)
+                self._write_tally(at_once=over)
                 if over:
                     break
         if self._failure is not None:
@@ -221,15 +221,16 @@ class Sender:
         ended, self._ended = self._ended, []
         kinds = Counter(str(settlement.outcome.kind) for settlement in ended)
         notice("deliveries.settled", **kinds, stale=len(ended) - len(won))
+        ended = [settlement for settlement in ended if settlement.claimed.id in won]
         for settlement in ended:
-            if settlement.claimed.id in won:
-                self._tally.add(settlement)
-                if settlement.outcome.kind != Kind.DELIVERED:
-                    self._tell(settlement)
+            self._tally.add(settlement)
+        for settlement in ended:
+            if settlement.outcome.kind != Kind.DELIVERED:
+                self._tell(settlement)
 
-    def _write_tally(self, *, over: bool) -> None:
+    def _write_tally(self, *, at_once: bool) -> None:
         now = time.monotonic()
-        if not self._tally or (now < self._tally_at and not over):
+        if not self._tally or (now < self._tally_at and not at_once):
             return
         self._tally_at = now + TALLY_EVERY
         try:
@@ -259,6 +260,7 @@ class Sender:
             next_attempt_at=verdict.next_attempt_at,
         )
         if verdict.disable:
+            self._write_tally(at_once=True)  # what is told as evidence counts this one
             try:
                 webhook = Webhook.objects.get(pk=claimed.webhook_id)
                 webhook.disable(reason=verdict.disable, now=settlement.finished_at, automatic=True)

@@ -121,7 +121,9 @@ def test_410_disables_the_webhook_tells_the_system_workspace_and_holds_what_foll
     assert not webhook.enabled
     assert "410" in webhook.disabled_reason
     told = AuditEvent.objects.get(workspace=tenant.company.system_workspace)
-    assert (told.action, (told.payload or {})["webhookId"]) == ("webhook.disabled", str(webhook.id))
+    payload = told.payload or {}
+    assert (told.action, payload["webhookId"]) == ("webhook.disabled", str(webhook.id))
+    assert (payload["consecutiveFailures"], payload["lastError"]) == (1, "status 410")
     tenant.record(draft(action="user.logout"))
     sender().run()
     states = dict(WebhookDelivery.objects.values_list("event__action", "status"))
