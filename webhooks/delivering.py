@@ -124,8 +124,9 @@ class Sender:
     def _patience(self) -> float:
         """Seconds until there is something to do but to wait for an outcome."""
         moments = [self._settle_at] if self._ended else []
-        if self._free() > 0 and (self._flying or self._exhausted):
-            moments.append(self._look_at)
+        if self._free() > 0:
+            idle = not (self._flying or self._exhausted or self._claimer.contended)
+            moments.append(0.0 if idle else self._look_at)  # then there is more to look at
         return max(0.0, min(moments) - time.monotonic()) if moments else LOOK_AGAIN
 
     def _free(self) -> int:
@@ -160,13 +161,15 @@ class Sender:
 
     def _depart(self, free: int) -> list[Departure]:
         began = time.monotonic()
-        slow = [flight for flight in self._flying.values() if began - flight.began > SLOW_AFTER]
+        flying = [(flight.departure.claimed, began - flight.began) for flight in self._flying.values()]
+        stuck = {claimed.webhook_id for claimed, seconds in flying if seconds > SLOW_AFTER}
+        slow = sum(claimed.slow or claimed.webhook_id in stuck for claimed, _ in flying)
         claimed = self._claimer.claim(
             process=self.process(),
             places=free,
             # Those that let us wait share half of the places, so that the others always find some.
-            slow_places=max(0, self._wire.capacity // 2 - len(slow)),
-            stuck={flight.departure.claimed.webhook_id for flight in slow},
+            slow_places=max(0, self._wire.capacity // 2 - slow),
+            stuck=stuck,
             now=self.clock(),
         )
         contended = self._claimer.contended
