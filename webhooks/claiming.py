@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
-from django.db.models import Min
 
 from webhooks.models import WebhookDelivery
 from webhooks.models.delivery import BACKLOG, FRESH
@@ -22,43 +21,45 @@ RATE_BURST = timedelta(seconds=0.1)
 """How far ahead of its rate an endpoint may be."""
 
 # First the webhooks that have something, found by skipping from one to the next in the index; then, of each in turn, as
-# much as its endpoint may still have on the wire. Fresh deliveries come first, but for an eighth of the places, which
-# retries and replays get where there are any. Slow endpoints together get no more than their own places.
+# much as its endpoint may still have on the wire. Those with the least on the wire come first, and between equals the lot
+# decides: any fixed order would let the last ones starve. Fresh deliveries have seven of eight places, retries and
+# replays the eighth, drawn by lot too, so that it also holds where places come free one by one; what either leaves is
+# the other's. Slow endpoints together get no more than their own places.
 #
 # An endpoint's row is locked while its deliveries are claimed, so that no two processes give it the same slot. Whoever
 # finds it locked leaves it to the other; so does whoever counted before the other and locked after it: `claims`, which
 # the lock reads anew, is not what was seen then. Only for a process whose lease is alive: a stale one would take what
 # it cannot keep. Rate limits are kept by the generic cell rate algorithm (ITU-T I.371), tolerating as much as comes up
 # between two looks.
+#
+# Each order names all columns of the index that is meant, so that the planner has no reason to prefer another, whatever
+# it knows of the table; so does what is due of the backlog, lest it goes by the time alone, over all webhooks' rows. And
+# rows are fetched by arrays of ids, of which it never makes a join over the whole table.
 _CLAIM = """
-    WITH RECURSIVE fresh (webhook_id, place) AS (
-        (SELECT webhook_id, 1 FROM webhooks_webhookdelivery
+    WITH RECURSIVE fresh (webhook_id, due, place) AS (
+        (SELECT webhook_id, next_attempt_at, 1 FROM webhooks_webhookdelivery
          WHERE status = 'PENDING' AND NOT replay AND webhook_id > %(after_fresh)s
-         ORDER BY webhook_id LIMIT 1)
+         ORDER BY webhook_id, next_attempt_at LIMIT 1)
         UNION ALL
-        SELECT following.webhook_id, place + 1 FROM fresh CROSS JOIN LATERAL (
-            SELECT webhook_id FROM webhooks_webhookdelivery
+        SELECT following.webhook_id, next_attempt_at, place + 1 FROM fresh CROSS JOIN LATERAL (
+            SELECT webhook_id, next_attempt_at FROM webhooks_webhookdelivery
             WHERE status = 'PENDING' AND NOT replay AND webhook_id > fresh.webhook_id
-            ORDER BY webhook_id LIMIT 1) AS following
+            ORDER BY webhook_id, next_attempt_at LIMIT 1) AS following
         WHERE place < %(webhooks)s
-    ), backlog (webhook_id, place) AS (
-        (SELECT webhook_id, 1 FROM webhooks_webhookdelivery
+    ), backlog (webhook_id, due, place) AS (
+        (SELECT webhook_id, next_attempt_at, 1 FROM webhooks_webhookdelivery
          WHERE next_attempt_at IS NOT NULL AND (status = 'FAILED' OR replay) AND webhook_id > %(after_backlog)s
-         ORDER BY webhook_id LIMIT 1)
+         ORDER BY webhook_id, next_attempt_at LIMIT 1)
         UNION ALL
-        SELECT following.webhook_id, place + 1 FROM backlog CROSS JOIN LATERAL (
-            SELECT webhook_id FROM webhooks_webhookdelivery
+        SELECT following.webhook_id, next_attempt_at, place + 1 FROM backlog CROSS JOIN LATERAL (
+            SELECT webhook_id, next_attempt_at FROM webhooks_webhookdelivery
             WHERE next_attempt_at IS NOT NULL AND (status = 'FAILED' OR replay) AND webhook_id > backlog.webhook_id
-            ORDER BY webhook_id LIMIT 1) AS following
+            ORDER BY webhook_id, next_attempt_at LIMIT 1) AS following
         WHERE place < %(webhooks)s
     ), ready AS MATERIALIZED (
-        SELECT webhook_id FROM fresh
+        SELECT webhook_id FROM fresh WHERE due <= %(now)s
         UNION
-        SELECT webhook_id FROM backlog CROSS JOIN LATERAL (
-            SELECT FROM webhooks_webhookdelivery AS delivery
-            WHERE delivery.webhook_id = backlog.webhook_id AND next_attempt_at <= %(now)s
-              AND next_attempt_at IS NOT NULL AND (status = 'FAILED' OR replay)
-            LIMIT 1) AS due
+        SELECT webhook_id FROM backlog WHERE due <= %(now)s
     ), seen AS MATERIALIZED (
         SELECT webhook_id, claims, (
             SELECT count(*) FROM webhooks_webhookdelivery AS delivery
@@ -67,8 +68,8 @@ _CLAIM = """
         WHERE webhook_id = ANY (ARRAY(SELECT webhook_id FROM ready))
           AND EXISTS (SELECT FROM jobs_workerprocess WHERE id = %(process)s AND lease_expires_at > now())
     ), open AS MATERIALIZED (
-        SELECT webhook_id, slow OR webhook_id = ANY(%(stuck)s) AS slow, least(slots, %(slots)s) - in_flight AS free,
-            rate_limit, greatest(rate_spent_until, %(now)s) AS spent
+        SELECT webhook_id, slow OR webhook_id = ANY(%(stuck)s) AS slow, in_flight,
+            least(slots, %(slots)s) - in_flight AS free, rate_limit, greatest(rate_spent_until, %(now)s) AS spent
         FROM webhooks_endpoint AS endpoint
         JOIN seen USING (webhook_id)
         JOIN webhooks_webhook AS webhook ON webhook.id = webhook_id
@@ -78,33 +79,36 @@ _CLAIM = """
         ORDER BY webhook_id
         FOR NO KEY UPDATE OF endpoint SKIP LOCKED
     ), share AS (
-        SELECT webhook_id, slow,
+        SELECT webhook_id, slow, in_flight,
             least(free, greatest(4, 2 * %(places)s / count(*) OVER ()),
                   1 + floor(rate_limit * extract(epoch FROM %(now)s + %(burst)s - spent))::int) AS free
         FROM open
     ), candidate AS (
-        SELECT due.id, slow, backlog, free,
-            row_number() OVER (PARTITION BY webhook_id ORDER BY backlog, next_attempt_at, due.id) AS turn
+        SELECT due.id, slow, weight, in_flight, free, row_number() OVER (PARTITION BY webhook_id ORDER BY lot) AS turn
         FROM share CROSS JOIN LATERAL (
-            (SELECT id, next_attempt_at, false AS backlog FROM webhooks_webhookdelivery AS delivery
+            (SELECT id, 1 AS weight, row_number() OVER (ORDER BY next_attempt_at, id) - random() AS lot
+             FROM webhooks_webhookdelivery AS delivery
              WHERE status = 'PENDING' AND NOT replay
                AND delivery.webhook_id = share.webhook_id AND next_attempt_at <= %(now)s
              ORDER BY next_attempt_at, id LIMIT free)
             UNION ALL
-            (SELECT id, next_attempt_at, true FROM webhooks_webhookdelivery AS delivery
+            (SELECT id, 7, 7 * (row_number() OVER (ORDER BY next_attempt_at, id) - random())
+             FROM webhooks_webhookdelivery AS delivery
              WHERE next_attempt_at IS NOT NULL AND (status = 'FAILED' OR replay)
-               AND delivery.webhook_id = share.webhook_id AND next_attempt_at <= %(now)s
+               AND delivery.webhook_id = share.webhook_id
+               AND (delivery.webhook_id, next_attempt_at) <= (share.webhook_id, %(now)s)
              ORDER BY next_attempt_at, id LIMIT free)
         ) AS due
+    ), queued AS (
+        SELECT id, slow, weight, in_flight + turn - random() AS turn FROM candidate WHERE turn <= free
+    ), drawn AS (
+        SELECT *, weight * (row_number() OVER (PARTITION BY slow, weight ORDER BY turn) - random()) AS lot FROM queued
     ), admitted AS (
-        SELECT id, backlog, turn, row_number() OVER (PARTITION BY backlog ORDER BY turn) AS place
-        FROM (
-            SELECT *, row_number() OVER (PARTITION BY slow ORDER BY backlog, turn) AS place FROM candidate
-            WHERE turn <= free
-        ) AS candidate
+        SELECT id, weight * (row_number() OVER (PARTITION BY weight ORDER BY turn) - random()) AS lot
+        FROM (SELECT *, row_number() OVER (PARTITION BY slow ORDER BY lot) AS place FROM drawn) AS drawn
         WHERE NOT slow OR place <= %(slow_places)s
     ), chosen AS (
-        SELECT id FROM admitted ORDER BY backlog AND place > %(places)s / 8, turn LIMIT %(places)s
+        SELECT id FROM admitted ORDER BY lot LIMIT %(places)s
     ), locked AS MATERIALIZED (
         SELECT id FROM webhooks_webhookdelivery
         WHERE id = ANY (ARRAY(SELECT id FROM chosen)) AND next_attempt_at <= %(now)s
@@ -159,8 +163,8 @@ _RESCUE = """
         UPDATE webhooks_webhookattempt AS attempt
         SET result = 'lost', finished_at = %(now)s,
             error = 'The worker died with this request on the wire: it may have been delivered.'
-        FROM orphan
-        WHERE attempt.delivery_id = orphan.id AND attempt.result = 'sending'
+        FROM orphan JOIN webhooks_webhookdelivery AS delivery USING (id)
+        WHERE attempt.delivery_id = orphan.id AND attempt.number = delivery.attempt AND attempt.result = 'sending'
         RETURNING attempt.delivery_id
     ), verdict AS (
         SELECT delivery.id, lost.delivery_id IS NULL AS unsent, delivery.lost_in_a_row + 1 >= %(limit)s AS over
@@ -186,21 +190,24 @@ _LIMITED = """
     FROM webhooks_endpoint AS endpoint JOIN webhooks_webhook AS webhook ON webhook.id = endpoint.webhook_id
     WHERE rate_limit IS NOT NULL AND rate_spent_until > %(now)s
       AND disabled_at IS NULL AND deleted_at IS NULL
-      AND EXISTS (
-        SELECT FROM webhooks_webhookdelivery AS delivery
-        WHERE delivery.webhook_id = webhook.id AND next_attempt_at <= %(now)s AND status = 'PENDING' AND NOT replay
-        UNION ALL
-        SELECT FROM webhooks_webhookdelivery AS delivery
-        WHERE delivery.webhook_id = webhook.id AND next_attempt_at <= %(now)s
-          AND next_attempt_at IS NOT NULL AND (status = 'FAILED' OR replay))
+      AND ((
+        SELECT delivery.webhook_id = webhook.id AND next_attempt_at <= %(now)s
+        FROM webhooks_webhookdelivery AS delivery
+        WHERE status = 'PENDING' AND NOT replay AND delivery.webhook_id >= webhook.id
+        ORDER BY delivery.webhook_id, next_attempt_at LIMIT 1
+      ) OR (
+        SELECT delivery.webhook_id = webhook.id AND next_attempt_at <= %(now)s
+        FROM webhooks_webhookdelivery AS delivery
+        WHERE next_attempt_at IS NOT NULL AND (status = 'FAILED' OR replay) AND delivery.webhook_id >= webhook.id
+        ORDER BY delivery.webhook_id, next_attempt_at LIMIT 1
+      ))
 """
 
 # What is held for an enabled webhook and is not to stay held: what its enabling was to recover, and an event that was
 # planned while it was just being enabled. And whatever is held for a deleted one.
 _LET_GO = """
     WITH stranded AS MATERIALIZED (
-        SELECT delivery.id, webhook.deleted_at IS NOT NULL AS over
-        FROM webhooks_webhook AS webhook
+        SELECT delivery.id FROM webhooks_webhook AS webhook
         CROSS JOIN LATERAL (
             SELECT id FROM webhooks_webhookdelivery
             WHERE webhook_id = webhook.id AND status = 'HELD' AND created_at >= CASE
@@ -211,17 +218,17 @@ _LET_GO = """
         WHERE webhook.disabled_at IS NULL OR webhook.deleted_at IS NOT NULL
         LIMIT 5000
     ), locked AS MATERIALIZED (
-        SELECT id, over FROM webhooks_webhookdelivery AS delivery JOIN stranded USING (id)
-        WHERE delivery.status = 'HELD'
+        SELECT id FROM webhooks_webhookdelivery
+        WHERE id = ANY (ARRAY(SELECT id FROM stranded)) AND status = 'HELD'
         ORDER BY id
-        FOR NO KEY UPDATE OF delivery SKIP LOCKED
+        FOR NO KEY UPDATE SKIP LOCKED
     )
     UPDATE webhooks_webhookdelivery AS delivery
-    SET status = CASE WHEN over THEN 'CANCELLED' WHEN attempt = 0 THEN 'PENDING' ELSE 'FAILED' END,
-        next_attempt_at = CASE WHEN NOT over THEN %(now)s::timestamptz END,
-        completed_at = CASE WHEN over THEN %(now)s::timestamptz END
-    FROM locked
-    WHERE delivery.id = locked.id
+    SET status = CASE WHEN deleted_at IS NOT NULL THEN 'CANCELLED' WHEN attempt = 0 THEN 'PENDING' ELSE 'FAILED' END,
+        next_attempt_at = CASE WHEN deleted_at IS NULL THEN %(now)s::timestamptz END,
+        completed_at = CASE WHEN deleted_at IS NOT NULL THEN %(now)s::timestamptz END
+    FROM webhooks_webhook AS webhook
+    WHERE webhook.id = webhook_id AND delivery.id = ANY (ARRAY(SELECT id FROM locked))
 """
 
 
@@ -296,11 +303,14 @@ class Claimer:
 
 def next_due(*, now: datetime, until: datetime) -> datetime | None:
     """The first moment up to `until` at which a delivery is due; None if there is none."""
-    if WebhookDelivery.objects.filter(FRESH, next_attempt_at__lte=now).exists():
+    # Not `exists()`, nor a range of the time: where the planner takes many rows for fresh, or few for due, it would read
+    # the whole table for the one, and all that are due for the other.
+    fresh = WebhookDelivery.objects.filter(FRESH).due(now=now).order_by("webhook_id", "next_attempt_at")
+    if fresh.values_list("next_attempt_at").first():
         return now
-    first = WebhookDelivery.objects.filter(BACKLOG, next_attempt_at__lte=until).aggregate(Min("next_attempt_at"))
-    moment: datetime | None = first["next_attempt_at__min"]
-    return moment and max(moment, now)
+    backlog = WebhookDelivery.objects.filter(BACKLOG).order_by("next_attempt_at")
+    moment: datetime | None = backlog.values_list("next_attempt_at", flat=True).first()
+    return max(moment, now) if moment and moment <= until else None
 
 
 def next_of_limited(*, now: datetime) -> datetime | None:

@@ -15,7 +15,7 @@ from django.db import Error, InterfaceError, OperationalError, connection
 from audit.notices import notice
 from webhooks.claiming import Claimer, next_of_limited
 from webhooks.departing import Departure, depart
-from webhooks.models import Webhook
+from webhooks.disabling import ask_to_disable
 from webhooks.policy import RetryPolicy
 from webhooks.sending.outcome import Kind, Outcome
 from webhooks.sending.transport import Transport
@@ -83,6 +83,7 @@ class Sender:
     _most: int = CLAIM_MOST
     _ended: list[Settlement] = field(default_factory=list)
     _exhausted: bool = False
+    _limited: bool = False
     _called: bytes = b""
     _look_at: float = 0.0
     _settle_at: float = 0.0
@@ -118,9 +119,11 @@ class Sender:
 
     def _done(self) -> bool:
         """Whether nothing is left to do; what only waits for its endpoint's rate limit is worth staying for."""
-        if not self._exhausted or time.monotonic() < self._linger_until:
+        now = time.monotonic()
+        if not self._exhausted or now < self._linger_until or (self._limited and now < self._look_at):
             return False
         limited = next_of_limited(now=self.clock())
+        self._limited = limited is not None
         if limited is None:
             return True
         self._look_at = time.monotonic() + min(LOOK_AGAIN, (limited - self.clock()).total_seconds())
@@ -129,8 +132,9 @@ class Sender:
     def _patience(self) -> float:
         """Seconds until there is something to do but to wait for an outcome."""
         moments = [self._settle_at] if self._ended else []
-        if self._free() > 0 and (self._flying or self._exhausted):
-            moments.append(min(self._look_at, time.monotonic() + LISTEN_AGAIN))
+        if self._free() > 0:
+            busy = self._flying or self._exhausted or self._claimer.contended
+            moments.append(min(self._look_at, time.monotonic() + LISTEN_AGAIN) if busy else 0.0)
         return max(0.0, min(moments) - time.monotonic()) if moments else LOOK_AGAIN
 
     def _free(self) -> int:
@@ -167,13 +171,15 @@ class Sender:
 
     def _depart(self, free: int) -> list[Departure]:
         began = time.monotonic()
-        slow = [flight for flight in self._flying.values() if began - flight.began > SLOW_AFTER]
+        flying = [(flight.departure.claimed, began - flight.began) for flight in self._flying.values()]
+        stuck = {claimed.webhook_id for claimed, seconds in flying if seconds > SLOW_AFTER}
+        slow = sum(claimed.slow or claimed.webhook_id in stuck for claimed, _ in flying)
         claimed = self._claimer.claim(
             process=self.process(),
             places=free,
             # Those that let us wait share half of the places, so that the others always find some.
-            slow_places=max(0, self._wire.capacity // 2 - len(slow)),
-            stuck={flight.departure.claimed.webhook_id for flight in slow},
+            slow_places=max(0, self._wire.capacity // 2 - slow),
+            stuck=stuck,
             now=self.clock(),
         )
         contended = self._claimer.contended
@@ -191,7 +197,16 @@ class Sender:
         return departures
 
     def _room(self) -> int:
-        return BYTES_MOST - self._bytes
+        """Bytes that may be claimed. Those of slow endpoints fill no more than half of the room, up to twice of all."""
+        if self._bytes <= BYTES_MOST // 2:
+            return BYTES_MOST - self._bytes
+        before = time.monotonic() - SLOW_AFTER
+        slow = sum(
+            flight.size
+            for flight in self._flying.values()
+            if flight.departure.claimed.slow or flight.began < before
+        )
+        return min(BYTES_MOST - (self._bytes - slow) - min(slow, BYTES_MOST // 2), 2 * BYTES_MOST - self._bytes)
 
     def _land(self, attempt: uuid.UUID, outcome: Outcome) -> None:
         flight = self._flying.pop(attempt)
@@ -205,7 +220,7 @@ class Sender:
         verdict = policy.decide(outcome, failures=claimed.failures, now=now, jitter=jitter)
         if not self._ended:
             self._settle_at = time.monotonic() + SETTLE_WITHIN
-        self._ended.append(Settlement(claimed, departure.attempt, outcome, verdict, finished_at=now, left=left))
+        self._ended.append(Settlement(claimed, departure.attempt, departure.url, outcome, verdict, now, left=left))
 
     def _settle(self) -> None:
         few = self._flying and len(self._ended) < SETTLE_MOST
@@ -262,7 +277,6 @@ class Sender:
         if verdict.disable:
             self._write_tally(at_once=True)  # what is told as evidence counts this one
             try:
-                webhook = Webhook.objects.get(pk=claimed.webhook_id)
-                webhook.disable(reason=verdict.disable, now=settlement.finished_at, automatic=True)
-            except Exception:  # the next 410 disables it
+                ask_to_disable(settlement)
+            except Error:  # the next 410 disables it
                 logger.exception("Webhook %s could not be disabled.", claimed.webhook_id)

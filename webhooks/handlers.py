@@ -1,10 +1,11 @@
-"""The jobs that make many deliveries due."""
+"""The jobs of webhooks."""
 
 from typing import Any
 
 from jobs.context import JobContext
 from jobs.registry import exponential, handler
 from webhooks.backlog import work_off
+from webhooks.disabling import DISABLE, disable
 from webhooks.recovering import RECOVER, recovery_of
 from webhooks.replaying import REPLAY, replay_of
 
@@ -19,3 +20,6 @@ def recover(context: JobContext) -> dict[str, Any]:
 @handler(REPLAY, max_attempts=10, backoff=PATIENT)
 def replay(context: JobContext) -> dict[str, Any]:
     return work_off(context, replay_of(context))
+
+
+handler(DISABLE, max_attempts=10, backoff=PATIENT)(disable)

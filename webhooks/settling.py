@@ -73,6 +73,7 @@ class Settlement(NamedTuple):
 
     claimed: Claimed
     attempt: uuid.UUID
+    url: str
     outcome: Outcome
     verdict: Verdict
     finished_at: datetime

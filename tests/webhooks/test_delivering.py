@@ -327,7 +327,7 @@ def claim_one(lease: ProcessLease) -> claiming.Claimed:
 def settlement(claimed: claiming.Claimed, attempt: WebhookAttempt | None = None) -> settling.Settlement:
     verdict = Verdict(WebhookDelivery.Status.SUCCESS, None, 0)
     attempt = attempt or WebhookAttempt.objects.get()
-    return settling.Settlement(claimed, attempt.id, Outcome(Kind.DELIVERED, status=200), verdict, NOON)
+    return settling.Settlement(claimed, attempt.id, attempt.url, Outcome(Kind.DELIVERED, status=200), verdict, NOON)
 
 
 def test_the_attempt_is_on_record_before_the_request_leaves(
