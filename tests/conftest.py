@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 
 from audit import recording
@@ -32,6 +32,7 @@ class Tenant:
     company_key: str
     workspace_key: str
 
+    @transaction.atomic
     def record(self, *drafts: Draft, now: datetime = NOON) -> list[AuditEvent]:
         return recording.record(workspace=self.workspace, drafts=drafts or [draft()], now=now)
 

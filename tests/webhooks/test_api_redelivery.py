@@ -41,7 +41,7 @@ def put(delivery: WebhookDelivery, **columns: Any) -> None:
 
 @pytest.mark.parametrize("status", ["SUCCESS", "FAILED", "CANCELLED"])
 def test_a_delivery_at_rest_is_due_at_once_and_its_round_begins_anew(
-    api: Api, delivery: WebhookDelivery, status: str
+    committed: None, api: Api, delivery: WebhookDelivery, status: str
 ) -> None:
     put(delivery, status=status, next_attempt_at=None, attempt=5, failures=5, completed_at=NOON)
     before = timezone.now()
