@@ -62,7 +62,7 @@ def render_test(webhook: Webhook, *, now: datetime) -> Request:
 
 
 def _as_json(diagnosis: Diagnosis, *, now: datetime) -> dict[str, Any]:
-    outcome, resolution, timing = diagnosis.outcome, diagnosis.resolution, diagnosis.outcome.timing
+    outcome, resolution = diagnosis.outcome, diagnosis.resolution
     return {
         "delivered": outcome.kind is Kind.DELIVERED,
         "kind": outcome.kind,
@@ -76,13 +76,7 @@ def _as_json(diagnosis: Diagnosis, *, now: datetime) -> dict[str, Any]:
             "error": resolution.error.removeprefix("url: ") or None,
         },
         "tls": diagnosis.handshake and _tls_as_json(diagnosis.handshake, trusted=diagnosis.trusted, now=now),
-        "timing": {
-            "dns": timing.dns,
-            "connect": timing.connect,
-            "tls": timing.tls,
-            "firstByte": timing.first_byte,
-            "total": timing.total,
-        },
+        "timing": outcome.timing.as_json(),
     }
 
 

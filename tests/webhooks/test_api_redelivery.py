@@ -51,6 +51,7 @@ def test_a_delivery_at_rest_is_due_at_once_and_its_round_begins_anew(
     assert (delivery.status, delivery.attempt, delivery.failures, delivery.replay) == ("PENDING", 5, 0, True)
     assert delivery.next_attempt_at is not None
     assert before <= delivery.next_attempt_at <= timezone.now()
+    assert answer.json()["replay"] is True
 
 
 def test_a_redelivery_comes_under_the_same_id_and_is_added_to_the_log(

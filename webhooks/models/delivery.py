@@ -175,6 +175,7 @@ class WebhookDelivery(models.Model):
             "eventId": str(self.event_id),
             "status": self.status,
             "attempts": self.attempt,
+            "replay": self.replay,
             "nextAttemptAt": self.next_attempt_at and timestamp(self.next_attempt_at),
             "error": self.error or None,
             "createdAt": timestamp(self.created_at),
