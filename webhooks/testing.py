@@ -61,6 +61,20 @@ def render_test(webhook: Webhook, *, now: datetime) -> Request:
     return Request(id=message, url=webhook.url, headers=headers, body=body, timeout=timeout)
 
 
+def in_words(told: dict[str, Any]) -> str:
+    """A diagnosis as `send_test` answers it, in a few sentences."""
+    certificate = told["tls"] and told["tls"]["certificate"]
+    sentences = [
+        f"The endpoint answered {told['status']} after {told['timing']['total']:.0f} ms: delivered."
+        if told["delivered"]
+        else f"The test was not delivered. {told['error']}",
+        told["address"] and f"Its address: {told['address']}.",
+        certificate and f"Its certificate ends in {certificate['daysLeft']} days.",
+        told["body"] and f"The answer: {told['body']}",
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
 def _as_json(diagnosis: Diagnosis, *, now: datetime) -> dict[str, Any]:
     outcome, resolution = diagnosis.outcome, diagnosis.resolution
     return {

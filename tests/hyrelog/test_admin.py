@@ -25,12 +25,6 @@ MODELS = [model for label in OURS for model in apps.get_app_config(label).get_mo
 
 
 @pytest.fixture
-def operator(client: Client, db: None) -> Client:
-    client.force_login(get_user_model().objects.create_superuser("op", "op@example.com", "password"))
-    return client
-
-
-@pytest.fixture
 def populated(tenant: Tenant, lease: ProcessLease, receiver: Receiver) -> Tenant:
     """A row in every table."""
     _ = lease.process_id

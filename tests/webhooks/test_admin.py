@@ -25,12 +25,6 @@ HEADERS = {"X-Team": "billing", "X-Env": "production"}
 
 
 @pytest.fixture
-def operator(client: Client, db: None) -> Client:
-    client.force_login(get_user_model().objects.create_superuser("op", "op@example.com", "password"))
-    return client
-
-
-@pytest.fixture
 def webhook(tenant: Tenant) -> Webhook:
     return Webhook.objects.register(
         company=tenant.company, url=URL, headers=HEADERS, authentication=BASIC, retry_schedule=[5], rate_limit=9
