@@ -22,7 +22,7 @@ router = Router()
 Status = Literal["PENDING", "SENDING", "SUCCESS", "FAILED", "HELD", "CANCELLED", "RETRYING"]
 
 
-class Filters(Schema):
+class DeliveryFilters(Schema):
     """Which deliveries a list shows."""
 
     status: Annotated[
@@ -38,7 +38,7 @@ class Filters(Schema):
 
 @router.get(f"{ONE}/deliveries", auth=company_key, response=dict[str, Any], summary="List a webhook's deliveries")
 def list_deliveries(
-    request: HttpRequest, webhook_id: uuid.UUID, asked: Page, filters: Annotated[Filters, Query()]
+    request: HttpRequest, webhook_id: uuid.UUID, asked: Page, filters: Annotated[DeliveryFilters, Query()]
 ) -> dict[str, Any]:
     """Newest first, without their attempts; `nextCursor` continues."""
     deliveries = WebhookDelivery.objects.of(key_of(request).company).filter(webhook=webhook_of(request, webhook_id))
@@ -91,7 +91,12 @@ def _not_at_rest(delivery: WebhookDelivery) -> ApiError:
             409, "webhook_deleted", "The webhook of this delivery was deleted; nothing is sent to it again."
         )
     if delivery.status == WebhookDelivery.Status.HELD:
-        return ApiError(409, "held", "This delivery is held, since its webhook was disabled; enable the webhook.")
+        return ApiError(
+            409,
+            "held",
+            "This delivery is held, since its webhook was disabled. First enable the webhook, where it still is; then"
+            f" recover what is held: POST /v1/key/company/webhooks/{delivery.webhook_id}/recover.",
+        )
     if delivery.next_attempt_at is not None:
         due = timestamp(delivery.next_attempt_at)
         return ApiError(409, "waiting", f"This delivery waits for its next attempt, due at {due}.")
