@@ -69,12 +69,19 @@ def list_exports(request: HttpRequest, asked: Page) -> dict[str, Any]:
     return {"exports": shown, "nextCursor": following}
 
 
-@router.get("/key/company/gdpr/exports/{uuid:job_id}", auth=company_key, response=dict[str, Any])
+@router.get(
+    "/key/company/gdpr/exports/{uuid:job_id}", auth=company_key, response=dict[str, Any], summary="Show an export"
+)
 def get_export(request: HttpRequest, job_id: uuid.UUID) -> dict[str, Any]:
     return _as_json(_export(request, job_id))
 
 
-@router.post("/key/company/gdpr/exports/{uuid:job_id}/links", auth=company_key, response={201: dict[str, Any]})
+@router.post(
+    "/key/company/gdpr/exports/{uuid:job_id}/links",
+    auth=company_key,
+    response={201: dict[str, Any]},
+    summary="Make a link to an archive",
+)
 def post_link(request: HttpRequest, job_id: uuid.UUID) -> tuple[int, dict[str, Any]]:
     """An address for one complete download, within an hour; whoever has it needs no key."""
     archive, now = _archive(_export(request, job_id)), timezone.now()

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.contrib.auth import get_user_model
+from django.db import connection, transaction
 from django.test import Client
 
 from audit import recording
@@ -32,6 +33,7 @@ class Tenant:
     company_key: str
     workspace_key: str
 
+    @transaction.atomic
     def record(self, *drafts: Draft, now: datetime = NOON) -> list[AuditEvent]:
         return recording.record(workspace=self.workspace, drafts=drafts or [draft()], now=now)
 
@@ -88,6 +90,13 @@ def workspace_api(client: Client, tenant: Tenant) -> Api:
 def other_api(client: Client, other_tenant: Tenant) -> Api:
     """The API with another company's key."""
     return Api(client, other_tenant.company_key)
+
+
+@pytest.fixture
+def operator(client: Client, db: None) -> Client:
+    """A browser in which somebody is signed in who may do everything in the admin."""
+    client.force_login(get_user_model().objects.create_superuser("op", "op@example.com", "password"))
+    return client
 
 
 @pytest.fixture

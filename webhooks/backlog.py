@@ -38,7 +38,7 @@ class AlreadyRunning(Exception):
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        super().__init__(f"Job {job.id} does the like for this webhook already; wait for its end, or cancel it.")
+        super().__init__(f"Job {job.id} does the like for this webhook already; wait for its end.")
 
 
 class Task(Protocol):

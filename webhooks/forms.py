@@ -113,7 +113,7 @@ class WebhookForm(forms.ModelForm[Webhook]):
             copy(self.instance).choose(**self.chosen)
         except pydantic.ValidationError as error:
             for problem in error.errors(include_input=False, include_url=False):
-                self._blame(problem["loc"], rule_of(problem["msg"]))
+                self._blame(problem["loc"], rule_of(problem))
         except InvalidHeaders as error:
             self._blame([error.path], error.rule)
         return cleaned

@@ -61,8 +61,22 @@ def render_test(webhook: Webhook, *, now: datetime) -> Request:
     return Request(id=message, url=webhook.url, headers=headers, body=body, timeout=timeout)
 
 
+def in_words(told: dict[str, Any]) -> str:
+    """A diagnosis as `send_test` answers it, in a few sentences."""
+    certificate = told["tls"] and told["tls"]["certificate"]
+    sentences = [
+        f"The endpoint answered {told['status']} after {told['timing']['total']:.0f} ms: delivered."
+        if told["delivered"]
+        else f"The test was not delivered. {told['error']}",
+        told["address"] and f"Its address: {told['address']}.",
+        certificate and f"Its certificate ends in {certificate['daysLeft']} days.",
+        told["body"] and f"The answer: {told['body']}",
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
 def _as_json(diagnosis: Diagnosis, *, now: datetime) -> dict[str, Any]:
-    outcome, resolution, timing = diagnosis.outcome, diagnosis.resolution, diagnosis.outcome.timing
+    outcome, resolution = diagnosis.outcome, diagnosis.resolution
     return {
         "delivered": outcome.kind is Kind.DELIVERED,
         "kind": outcome.kind,
@@ -76,13 +90,7 @@ def _as_json(diagnosis: Diagnosis, *, now: datetime) -> dict[str, Any]:
             "error": resolution.error.removeprefix("url: ") or None,
         },
         "tls": diagnosis.handshake and _tls_as_json(diagnosis.handshake, trusted=diagnosis.trusted, now=now),
-        "timing": {
-            "dns": timing.dns,
-            "connect": timing.connect,
-            "tls": timing.tls,
-            "firstByte": timing.first_byte,
-            "total": timing.total,
-        },
+        "timing": outcome.timing.as_json(),
     }
 
 

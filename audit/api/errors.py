@@ -13,6 +13,31 @@ from ninja.errors import HttpError, ValidationError
 
 from audit.models.company import ChainBusy
 
+_OBJECT = "must be a JSON object"
+_RULES = {
+    "missing": "is required",
+    "extra_forbidden": "is no field of this request; check its spelling",
+    "model_type": _OBJECT,
+    "model_attributes_type": _OBJECT,
+    "dict_type": _OBJECT,
+    "list_type": "must be a list",
+    "too_short": "must have at least {min_length} of them",
+    "too_long": "must have at most {max_length} of them",
+    "string_type": "must be a text",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "union_tag_invalid": "must be of the type {expected_tags}",
+    "union_tag_not_found": "must be an object with a `type`",
+}
+"""What a field has to be, by pydantic's type of a problem."""
+
 
 class ApiError(Exception):
     """An answer other than success; `code` is stable, `error` is for people."""
@@ -58,9 +83,10 @@ def path_of(place: Sequence[str | int]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
 
 
-def rule_of(message: object) -> str:
-    """What pydantic says of a problem, without its own word before what our validators say."""
-    return str(message).removeprefix("Value error, ")
+def rule_of(problem: Mapping[str, Any]) -> str:
+    """The rule that a problem of pydantic's breaks, in our words where we have some for its kind."""
+    words = _RULES.get(problem["type"])
+    return words.format(**problem.get("ctx", {})) if words else str(problem["msg"]).removeprefix("Value error, ")
 
 
 def install(api: NinjaAPI) -> None:
@@ -77,7 +103,7 @@ def _own(_request: HttpRequest, error: ApiError) -> HttpResponse:
 
 
 def _validation(_request: HttpRequest, error: ValidationError) -> HttpResponse:
-    return invalid_fields([(_path(problem["loc"]), rule_of(problem["msg"])) for problem in error.errors]).response()
+    return invalid_fields([(_path(problem["loc"]), rule_of(problem)) for problem in error.errors]).response()
 
 
 def _http(_request: HttpRequest, error: HttpError) -> HttpResponse:

@@ -24,8 +24,8 @@ M = TypeVar("M", bound=models.Model)
 class PageRequest(Schema):
     """What every list takes."""
 
-    limit: Annotated[int, Field(ge=1, le=MOST)] = 100
-    cursor: str | None = None
+    limit: Annotated[int, Field(ge=1, le=MOST, description="The most of one page.")] = 100
+    cursor: Annotated[str | None, Field(description="`nextCursor` of the page before, as it came.")] = None
 
 
 Page = Annotated[PageRequest, Query()]

@@ -20,6 +20,8 @@ SHOWN_HEADERS = (
     "webhook-timestamp",
     "webhook-signature",
     "hyrelog-attempt",
+    "hyrelog-replay",
+    "hyrelog-original-timestamp",
     "hyrelog-trace-id",
     "traceparent",
 )

@@ -2,7 +2,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Coalesce, Now
 from django.db.models.lookups import IsNull
@@ -37,9 +37,13 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(status__in=ACTIVE)
 
     def locked(self) -> "JobQuerySet":
-        """The same rows, locked in id order as everybody locks them, so that no two statements wait for each other."""
+        """The same rows, locked in id order as everybody locks them, so that no two statements wait for each other.
+
+        Only within a transaction.
+        """
         return Job.objects.filter(pk__in=self.order_by("pk").select_for_update(of=("self",)).values("pk"))
 
+    @transaction.atomic
     def retry(self, *, now: datetime) -> int:
         """Give dead letters and cancelled jobs a fresh round of attempts; says how many there were.
 
@@ -56,6 +60,7 @@ class JobQuerySet(models.QuerySet["Job"]):
             .update(status=Status.PENDING, run_at=now, attempt=0, completed_at=None, cancel_requested_at=None)
         )
 
+    @transaction.atomic
     def cancel(self, *, now: datetime) -> int:
         """Cancel waiting jobs at once and ask running ones to stop; says how many of both."""
         waiting = self.filter(status=Status.PENDING).locked().update(status=Status.CANCELLED, completed_at=now)

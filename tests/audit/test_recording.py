@@ -58,7 +58,7 @@ def test_workspaces_have_chains_of_their_own(tenant: Tenant, other_tenant: Tenan
 def test_recording_asks_for_a_transaction(committed: None) -> None:
     tenant = open_tenant("Acme")
     with pytest.raises(transaction.TransactionManagementError, match="caller's transaction"):
-        tenant.record()
+        recording.record(workspace=tenant.workspace, drafts=[draft()], now=NOON)
 
 
 def test_a_thousand_events_are_a_handful_of_statements(tenant: Tenant, django_assert_max_num_queries: object) -> None:

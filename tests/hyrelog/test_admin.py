@@ -25,12 +25,6 @@ MODELS = [model for label in OURS for model in apps.get_app_config(label).get_mo
 
 
 @pytest.fixture
-def operator(client: Client, db: None) -> Client:
-    client.force_login(get_user_model().objects.create_superuser("op", "op@example.com", "password"))
-    return client
-
-
-@pytest.fixture
 def populated(tenant: Tenant, lease: ProcessLease, receiver: Receiver) -> Tenant:
     """A row in every table."""
     _ = lease.process_id
@@ -156,14 +150,14 @@ def test_what_is_held_is_not_redelivered_but_enabled(operator: Client, populated
     assert "0 deliveries are due again" in act(operator, WebhookDelivery, "redeliver")
 
 
-def test_deliveries_are_redelivered_and_cancelled(operator: Client, populated: Tenant) -> None:
+def test_deliveries_are_redelivered_and_cancelled(committed: None, operator: Client, populated: Tenant) -> None:
     assert "0 deliveries are due again" in act(operator, WebhookDelivery, "redeliver")
     assert "1 deliveries were cancelled" in act(operator, WebhookDelivery, "cancel")
     assert "1 deliveries are due again" in act(operator, WebhookDelivery, "redeliver")
     assert WebhookDelivery.objects.get().status == "PENDING"
 
 
-def test_jobs_are_cancelled_and_retried(operator: Client, populated: Tenant) -> None:
+def test_jobs_are_cancelled_and_retried(committed: None, operator: Client, populated: Tenant) -> None:
     assert "1 jobs were cancelled" in act(operator, Job, "cancel")
     assert "1 jobs are due again" in act(operator, Job, "retry")
     assert Job.objects.get().status == "PENDING"

@@ -13,7 +13,7 @@ from tests.api import Api
 from tests.conftest import Tenant, draft
 from tests.receiver import Receiver
 from webhooks.delivering import Sender
-from webhooks.models import Webhook, WebhookDelivery
+from webhooks.models import Webhook, WebhookAttempt, WebhookDelivery
 
 WEBHOOKS = "/v1/key/company/webhooks"
 URL = "https://example.com/hook"
@@ -42,11 +42,11 @@ def test_a_webhook_s_secret_is_shown_when_it_is_made_and_never_again(api: Api) -
         ({"url": "https://169.254.169.254/"}, "url", "169.254.169.254"),
         ({"url": "https://"}, "url", ""),
         ({"url": "https://example.com/\r\nx: y"}, "url", ""),
-        ({"url": 7}, "url", "string"),
+        ({"url": 7}, "url", "must be a text"),
         ({"events": []}, "events", "at least 1"),
-        ({"events": [""]}, "events[0]", "at least 1"),
+        ({"events": [""]}, "events[0]", "must not be empty"),
         ({"workspaceId": str(uuid.uuid4())}, "workspaceId", "no workspace of this company"),
-        ({"secret": "mine"}, "secret", "not permitted"),
+        ({"secret": "mine"}, "secret", "is no field"),
     ],
 )
 def test_bad_input_names_the_field_and_the_rule(api: Api, change: dict[str, Any], field: str, rule: str) -> None:
@@ -83,6 +83,10 @@ def test_a_delivery_shows_every_attempt(
     assert shown == listed
     assert (attempt["result"], attempt["status"], attempt["responseBody"]) == ("failed", 500, "oops")
     assert "500" in attempt["error"]
+    stages = WebhookAttempt.objects.get().timing
+    assert attempt["timing"]["firstByte"] == round(stages["first_byte"], 1)
+    assert attempt["timing"]["total"] == round(stages["total"], 1)
+    assert attempt["timing"]["tls"] is None
 
 
 def test_deliveries_are_listed_by_status(api: Api, tenant: Tenant, webhook: Webhook) -> None:
@@ -101,6 +105,32 @@ def test_deliveries_are_listed_by_status(api: Api, tenant: Tenant, webhook: Webh
     assert listed("SUCCESS") == {str(three.id)}
     assert len(listed("PENDING")) == 1
     assert api.get(f"{WEBHOOKS}/{webhook.id}/deliveries", status="LATE").status_code == 422
+
+
+def test_the_delivery_of_an_event_is_found(api: Api, tenant: Tenant, webhook: Webhook) -> None:
+    _, wanted, _ = tenant.record(*[draft() for _ in range(3)])
+
+    def listed(**filters: object) -> list[str]:
+        shown = api.get(f"{WEBHOOKS}/{webhook.id}/deliveries", **filters).json()["deliveries"]
+        return [delivery["eventId"] for delivery in shown]
+
+    assert listed(eventId=wanted.id) == listed(eventId=wanted.id, status="PENDING") == [str(wanted.id)]
+    assert listed(eventId=wanted.id, status="FAILED") == listed(eventId=uuid.uuid4()) == []
+    assert api.get(f"{WEBHOOKS}/{webhook.id}/deliveries", eventId="x").status_code == 422
+
+
+def test_every_route_and_every_field_of_webhooks_is_described(client: Client) -> None:
+    schema = client.get("/v1/openapi.json").json()
+    paths = {path: routes for path, routes in schema["paths"].items() if "/webhooks" in path or "/deliveries" in path}
+    assert len(paths) == 11
+    for path, routes in paths.items():
+        for route in routes.values():
+            assert route.get("description"), path
+            in_query = [place for place in route.get("parameters", []) if place["in"] == "query"]
+            assert [place["name"] for place in in_query if not place.get("description")] == [], path
+    for name in ("WebhookIn", "Options", "Enabling", "Disabling", "Rotation", "RecoverIn", "ReplayIn"):
+        fields = schema["components"]["schemas"][name]["properties"]
+        assert [field for field in fields if not fields[field].get("description")] == [], name
 
 
 def test_webhooks_are_listed_by_workspace_and_by_whether_they_are_enabled(api: Api, tenant: Tenant) -> None:

@@ -41,7 +41,7 @@ def put(delivery: WebhookDelivery, **columns: Any) -> None:
 
 @pytest.mark.parametrize("status", ["SUCCESS", "FAILED", "CANCELLED"])
 def test_a_delivery_at_rest_is_due_at_once_and_its_round_begins_anew(
-    api: Api, delivery: WebhookDelivery, status: str
+    committed: None, api: Api, delivery: WebhookDelivery, status: str
 ) -> None:
     put(delivery, status=status, next_attempt_at=None, attempt=5, failures=5, completed_at=NOON)
     before = timezone.now()
@@ -51,6 +51,7 @@ def test_a_delivery_at_rest_is_due_at_once_and_its_round_begins_anew(
     assert (delivery.status, delivery.attempt, delivery.failures, delivery.replay) == ("PENDING", 5, 0, True)
     assert delivery.next_attempt_at is not None
     assert before <= delivery.next_attempt_at <= timezone.now()
+    assert answer.json()["replay"] is True
 
 
 def test_a_redelivery_comes_under_the_same_id_and_is_added_to_the_log(

@@ -373,7 +373,9 @@ def test_a_foreign_webhook_answers_like_a_missing_one_and_a_disabled_one_is_refu
 # --- The command ------------------------------------------------------------------------------------------------
 
 
-def test_the_command_redelivers_single_ones(tenant: Tenant, hook: Webhook, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_redelivers_single_ones(
+    committed: None, tenant: Tenant, hook: Webhook, capsys: pytest.CaptureFixture[str]
+) -> None:
     failed, waiting = add(tenant, hook, "FAILED"), add(tenant, hook, "PENDING", next_attempt_at=NOON)
     call_command("redeliver", "--delivery", str(failed), str(waiting), str(uuid.uuid4()))
     assert capsys.readouterr().out.startswith("1 of 3 deliveries are due again")

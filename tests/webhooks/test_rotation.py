@@ -119,7 +119,7 @@ def test_a_deleted_webhook_gets_no_secret(webhook: Webhook) -> None:
     assert webhook.previous_secret_until is None
 
 
-def test_housekeeping_wipes_a_previous_secret_that_is_over_and_no_other(webhook: Webhook) -> None:
+def test_housekeeping_wipes_a_previous_secret_that_is_over_and_no_other(committed: None, webhook: Webhook) -> None:
     new = rotate(webhook)
     assert housekeeping.run(now=NOON + DAY - SECOND)["previous_secrets"] == 0
     assert len(webhook.signing_secrets(now=NOON)) == 2

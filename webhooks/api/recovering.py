@@ -26,18 +26,23 @@ class RecoverIn(Schema):
     """Which deliveries: those that came up from `since` until before `until` (now, where it is left out)."""
 
     model_config = ConfigDict(extra="forbid")
-    since: Moment
-    until: Moment | None = None
-    statuses: Annotated[list[Literal["FAILED", "HELD"]], Field(min_length=1, max_length=2)] = ["FAILED", "HELD"]
+    since: Annotated[Moment, Field(description="Those that came up (`createdAt`) at or after this moment.")]
+    until: Annotated[Moment | None, Field(description="And before this one; null: up to now.")] = None
+    statuses: Annotated[
+        list[Literal["FAILED", "HELD"]],
+        Field(min_length=1, max_length=2, description="`FAILED`: what was given up; what is still retried is not."),
+    ] = ["FAILED", "HELD"]
 
 
 class ReplayIn(Schema):
     """Which events: those recorded from `from` until before `to`; `events` are patterns on the action."""
 
     model_config = ConfigDict(extra="forbid")
-    from_: Annotated[Moment, Field(alias="from")]
-    to: Moment
-    events: Patterns = ["*"]
+    from_: Annotated[Moment, Field(alias="from", description="Events recorded (`recordedAt`) at or after this moment.")]
+    to: Annotated[Moment, Field(description="And before this one, which may not lie in the future.")]
+    events: Annotated[
+        Patterns, Field(description="Patterns on the action, beside those of the webhook; `*` for any characters.")
+    ] = ["*"]
 
 
 @router.post(
@@ -47,7 +52,11 @@ class ReplayIn(Schema):
     summary="Recover deliveries",
 )
 def recover(request: HttpRequest, webhook_id: uuid.UUID, asked: RecoverIn) -> tuple[int, dict[str, Any]]:
-    """Make due again what was given up or held. The answer is the job that does it."""
+    """Make due again what was given up or held. The answer is the job that does it: `GET /v1/key/company/jobs/{jobId}`.
+
+    The same request again, while the job is at work, answers with that job. 409 for a webhook that is disabled, or that
+    another recovery is at work for.
+    """
     webhook, now = webhook_of(request, webhook_id), timezone.now()
     if asked.since > now:
         raise invalid("since", "lies in the future")
@@ -67,7 +76,12 @@ def recover(request: HttpRequest, webhook_id: uuid.UUID, asked: RecoverIn) -> tu
     summary="Replay events",
 )
 def replay(request: HttpRequest, webhook_id: uuid.UUID, asked: ReplayIn) -> tuple[int, dict[str, Any]]:
-    """Send the events of a time range to this webhook, be they new to it or not. The answer is the job that does it."""
+    """Send the events of a time range that this webhook wants, whether it had them before or not.
+
+    The answer is the job that does it: `GET /v1/key/company/jobs/{jobId}`. The same request again, while the job is at
+    work, answers with that job. 409 for a webhook that is disabled, or that another replay is at work for. What waits,
+    is on the wire or is held already is left as it is.
+    """
     webhook, now = webhook_of(request, webhook_id), timezone.now()
     if asked.to > now:
         raise invalid("to", "lies in the future")

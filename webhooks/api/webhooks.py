@@ -86,10 +86,12 @@ def create_webhook(request: HttpRequest, webhook: WebhookIn) -> tuple[int, dict[
 def list_webhooks(
     request: HttpRequest,
     asked: Page,
-    workspaceId: Annotated[uuid.UUID | None, Query()] = None,  # noqa: N803  JSON is camelCase
-    enabled: Annotated[bool | None, Query()] = None,
+    workspaceId: Annotated[  # noqa: N803  JSON is camelCase
+        uuid.UUID | None, Query(description="Those of one workspace; those of the whole company are not among them.")
+    ] = None,
+    enabled: Annotated[bool | None, Query(description="Those that are enabled, or those that are disabled.")] = None,
 ) -> dict[str, Any]:
-    """Newest first. `workspaceId` leaves those of one workspace; those of the whole company have none."""
+    """Newest first, each with the health of its endpoint."""
     webhooks = Webhook.objects.of(key_of(request).company).with_health()
     if workspaceId is not None:
         webhooks = webhooks.filter(workspace=workspaceId)
@@ -101,13 +103,19 @@ def list_webhooks(
 
 @router.get(ONE, auth=company_key, response=dict[str, Any], summary="Show a webhook")
 def get_webhook(request: HttpRequest, webhook_id: uuid.UUID) -> dict[str, Any]:
-    """Values of headers are shown as `***`, credentials without password or token, and no secret at all."""
+    """With the health of its endpoint. Values of headers are shown as `***`, credentials without password or token.
+
+    The secret is not shown again.
+    """
     return webhook_of(request, webhook_id).as_json()
 
 
 @router.patch(ONE, auth=company_key, response=dict[str, Any], summary="Change a webhook")
 def change_webhook(request: HttpRequest, webhook_id: uuid.UUID, changes: Options) -> dict[str, Any]:
-    """What is not named stays as it is. Requests that are on the wire go on as they were."""
+    """What is not named stays as it is; `workspaceId` and the secret cannot be changed here.
+
+    Requests that are on the wire go on as they were. What waits is sent by the new options.
+    """
     webhook = webhook_of(request, webhook_id)
     with _headers_checked():
         if not webhook.change(**changes.chosen()):
@@ -117,7 +125,7 @@ def change_webhook(request: HttpRequest, webhook_id: uuid.UUID, changes: Options
 
 @router.delete(ONE, auth=company_key, response={204: None}, summary="Delete a webhook")
 def delete_webhook(request: HttpRequest, webhook_id: uuid.UUID) -> tuple[int, None]:
-    """What waits for it is cancelled; its log stays."""
+    """What waits for it or is held is cancelled; its log stays, until it ends by age."""
     if not webhook_of(request, webhook_id).delete_softly(now=timezone.now()):
         raise not_found("webhook")
     return 204, None
@@ -125,7 +133,10 @@ def delete_webhook(request: HttpRequest, webhook_id: uuid.UUID) -> tuple[int, No
 
 @router.post(f"{ONE}/enable", auth=company_key, response=dict[str, Any], summary="Enable a webhook")
 def enable_webhook(request: HttpRequest, webhook_id: uuid.UUID, enabling: Enabling | None = None) -> dict[str, Any]:
-    """Deliver again. A webhook that is enabled already stays so."""
+    """Deliver again what comes up from now on; the body may be left out. A webhook that is enabled already stays so.
+
+    Failures of before do not count against its endpoint any more.
+    """
     webhook = webhook_of(request, webhook_id)
     webhook.enable(now=timezone.now(), recover=(enabling or Enabling()).recover)
     doorbell.ring_on_commit(LANE)
@@ -134,7 +145,10 @@ def enable_webhook(request: HttpRequest, webhook_id: uuid.UUID, enabling: Enabli
 
 @router.post(f"{ONE}/disable", auth=company_key, response=dict[str, Any], summary="Disable a webhook")
 def disable_webhook(request: HttpRequest, webhook_id: uuid.UUID, disabling: Disabling | None = None) -> dict[str, Any]:
-    """Deliver no more: what comes up is held. A webhook that is disabled already stays so, with the reason it has."""
+    """Deliver no more: what comes up is held; the body may be left out.
+
+    A webhook that is disabled already stays so, with the reason it has.
+    """
     webhook = webhook_of(request, webhook_id)
     webhook.disable(reason=(disabling or Disabling()).reason, now=timezone.now())
     return _as_it_is_now(webhook)
@@ -142,7 +156,7 @@ def disable_webhook(request: HttpRequest, webhook_id: uuid.UUID, disabling: Disa
 
 @router.post(f"{ONE}/rotate-secret", auth=company_key, response=dict[str, Any], summary="Rotate a webhook's secret")
 def rotate_secret(request: HttpRequest, webhook_id: uuid.UUID, rotation: Rotation | None = None) -> dict[str, Any]:
-    """The answer holds the new `secret`, which is not shown again.
+    """The answer holds the new `secret`, which is not shown again. The body may be left out.
 
     Until `previousSecretValidUntil` requests carry two signatures, by the new secret and by the one before. A rotation
     within that time ends the secret before that one.

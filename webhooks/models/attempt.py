@@ -6,6 +6,7 @@ from audit.chain import timestamp
 from audit.ids import uuid7
 from audit.models import Company
 from webhooks.models.delivery import WebhookDelivery
+from webhooks.sending.outcome import Timing
 
 
 class Result(models.TextChoices):
@@ -64,6 +65,6 @@ class WebhookAttempt(models.Model):
             "address": self.address or None,
             "responseHeaders": self.response_headers,
             "responseBody": self.response_body,
-            "timing": self.timing,
+            "timing": Timing(**self.timing).as_json(),
             "repeated": self.repeated,
         }

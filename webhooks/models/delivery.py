@@ -2,7 +2,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Case, Q, Value, When
 from django.db.models.functions import Now
 
@@ -61,7 +61,10 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
         return self.filter(status=status)
 
     def locked(self) -> "WebhookDeliveryQuerySet":
-        """The same rows, locked in id order as everybody locks them, so that no two statements wait for each other."""
+        """The same rows, locked in id order as everybody locks them, so that no two statements wait for each other.
+
+        Only within a transaction.
+        """
         ids = self.order_by("pk").select_for_update(of=("self",)).values("pk")
         return WebhookDelivery.objects.filter(pk__in=ids)
 
@@ -76,6 +79,7 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
         """The ids of at most so many, those that came up first."""
         return list(self.order_by("created_at").values_list("pk", flat=True)[:most])
 
+    @transaction.atomic
     def redeliver(self, *, now: datetime) -> int:
         """Begin a new round of attempts for those that are at rest; says how many there were."""
         at_rest = (
@@ -87,11 +91,13 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
             status=Status.PENDING, replay=True, next_attempt_at=now, failures=0, lost_in_a_row=0, completed_at=None
         )
 
+    @transaction.atomic
     def recover(self, *, now: datetime) -> int:
         """Let go of those that are held; says how many there were."""
         status = Case(When(attempt=0, then=Value(Status.PENDING)), default=Value(Status.FAILED))
         return self.filter(status=Status.HELD).locked().update(status=status, next_attempt_at=now)
 
+    @transaction.atomic
     def cancel(self) -> int:
         """End those that wait; says how many there were. One on the wire goes on."""
         return self.waiting().locked().update(status=Status.CANCELLED, next_attempt_at=None, completed_at=Now())
@@ -169,6 +175,7 @@ class WebhookDelivery(models.Model):
             "eventId": str(self.event_id),
             "status": self.status,
             "attempts": self.attempt,
+            "replay": self.replay,
             "nextAttemptAt": self.next_attempt_at and timestamp(self.next_attempt_at),
             "error": self.error or None,
             "createdAt": timestamp(self.created_at),

@@ -87,6 +87,7 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
         Endpoint.objects.create(webhook=webhook)
         return webhook, secret
 
+    @transaction.atomic
     def forget_previous_secrets(self, *, now: datetime) -> int:
         """Wipe the previous secrets that no request is signed with any more; says how many there were."""
         over = self.filter(previous_secret_until__lte=now).order_by("pk").select_for_update(no_key=True).values("pk")

@@ -40,6 +40,11 @@ class Timing(NamedTuple):
     first_byte: float | None = None
     total: float | None = None
 
+    def as_json(self) -> dict[str, float | None]:
+        """The stages as the API shows them, to a tenth of a millisecond."""
+        names = {"dns": "dns", "connect": "connect", "tls": "tls", "first_byte": "firstByte", "total": "total"}
+        return {names[stage]: at and round(at, 1) for stage, at in self._asdict().items()}
+
 
 class Outcome(NamedTuple):
     """What became of one request, as data: an expected failure raises nothing.

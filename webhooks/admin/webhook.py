@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -11,13 +12,16 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.formats import localize
 
-from audit.admin_site import ReadOnlyAdmin
 from jobs import doorbell
+from webhooks.backlog import AlreadyRunning, WebhookOff
 from webhooks.forms import AUTHENTICATION, WebhookForm
-from webhooks.models import Endpoint, EndpointHour, Webhook, WebhookAttempt, WebhookDelivery
+from webhooks.models import Webhook
 from webhooks.options import LONGEST_OVERLAP, OVERLAP
 from webhooks.planning import LANE
+from webhooks.recovering import STATUSES, request_recovery
+from webhooks.testing import in_words, send_test
 
 TOLD = [
     "id",
@@ -29,7 +33,10 @@ TOLD = [
     "deleted_at",
     "created_at",
 ]
-"""What the page of a webhook shows and nobody types."""
+HEALTH = ["failures", "failing_since", "last_success", "last_failure", "last_24_hours", "slots"]
+"""What the page of a webhook shows and nobody types: about itself, and about its endpoint."""
+RECOVERED = timedelta(days=7)
+"""How far back the admin recovers; the API and the shell go as far as one likes."""
 
 
 class RotationForm(forms.Form):
@@ -46,11 +53,13 @@ class StateFilter(admin.SimpleListFilter):
     title = parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [(state, state) for state in ("enabled", "disabled", "deleted")]
+        return [(state, state) for state in ("enabled", "failing", "disabled", "deleted")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
         if self.value() == "deleted":
             return queryset.filter(deleted_at__isnull=False)
+        if self.value() == "failing":
+            return queryset.filter(deleted_at=None, disabled_at=None, endpoint__failing_since__isnull=False)
         if self.value() in ("enabled", "disabled"):
             return queryset.filter(deleted_at=None, disabled_at__isnull=self.value() == "enabled")
         return queryset
@@ -59,24 +68,46 @@ class StateFilter(admin.SimpleListFilter):
 @admin.register(Webhook)
 class WebhookAdmin(admin.ModelAdmin[Webhook]):
     form = WebhookForm
-    list_display = ["url", "company", "workspace", "state", "last_success", "failures"]
+    list_display = ["url", "company", "state", "failures", "last_success", "last_24_hours"]
     list_filter = [StateFilter]
-    list_select_related = ["company", "workspace", "endpoint"]
+    list_select_related = ["company", "workspace"]
     search_fields = ["url", "description", "company__name", "id"]
     autocomplete_fields = ["company", "workspace"]
-    actions = ["enable", "disable", "rotate_secret"]
+    actions = ["send_test", "enable", "disable", "recover", "rotate_secret"]
 
     @admin.display
     def state(self, webhook: Webhook) -> str:
-        return "deleted" if webhook.deleted_at else "enabled" if webhook.enabled else "disabled"
+        if webhook.deleted_at:
+            return "deleted"
+        if webhook.disabled_at:
+            return "disabled"
+        return "failing" if webhook.endpoint.failing_since else "enabled"
 
-    @admin.display(ordering="endpoint__last_success_at")
-    def last_success(self, webhook: Webhook) -> datetime | None:
-        return webhook.endpoint.last_success_at
-
-    @admin.display(ordering="endpoint__failures_in_a_row")
+    @admin.display(description="failures", ordering="endpoint__failures_in_a_row")
     def failures(self, webhook: Webhook) -> int:
         return webhook.endpoint.failures_in_a_row
+
+    @admin.display
+    def failing_since(self, webhook: Webhook) -> str:
+        return _when(webhook.endpoint.failing_since)
+
+    @admin.display(ordering="endpoint__last_success_at")
+    def last_success(self, webhook: Webhook) -> str:
+        return _when(webhook.endpoint.last_success_at)
+
+    @admin.display(ordering="endpoint__last_failure_at")
+    def last_failure(self, webhook: Webhook) -> str:
+        return _when(webhook.endpoint.last_failure_at)
+
+    @admin.display(description="24 h: ok / failed")
+    def last_24_hours(self, webhook: Webhook) -> str:
+        day = webhook.endpoint.as_json()["last24h"]
+        return f"{day['delivered']} / {day['failed']}"
+
+    @admin.display(description="requests at once")
+    def slots(self, webhook: Webhook) -> str:
+        slots = min(webhook.endpoint.slots, settings.WEBHOOK_MAX_IN_FLIGHT_PER_ENDPOINT)
+        return f"{slots} at the most; {'slow, or not known yet' if webhook.endpoint.slow else 'fast'}"
 
     @admin.display(description="headers")
     def masked_headers(self, webhook: Webhook) -> str:
@@ -86,17 +117,20 @@ class WebhookAdmin(admin.ModelAdmin[Webhook]):
     def masked_authentication(self, webhook: Webhook) -> str:
         return json.dumps(webhook.options_as_json()["authentication"])
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Webhook]:  # noqa: ARG002
+        return Webhook.objects.with_health().order_by("-pk")
+
     def get_fieldsets(self, request: HttpRequest, obj: Webhook | None = None) -> Any:
         what = ["company", "workspace", "url", "events", "categories", "description"]
         # Who may only look is shown the model's own attributes, of which `headers` is in plain.
         changeable = obj is None or self.has_change_permission(request, obj)
         how = ["headers", *AUTHENTICATION] if changeable else ["masked_headers", "masked_authentication"]
         how += ["retry_schedule", "timeout_seconds", "rate_limit"]
-        told = [("State", {"fields": TOLD})] if obj else []
+        told = [("State", {"fields": TOLD}), ("Health of its endpoint", {"fields": HEALTH})] if obj else []
         return [(None, {"fields": what}), ("Requests", {"fields": how}), *told]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Webhook | None = None) -> list[str]:  # noqa: ARG002
-        return ["company", "workspace", *TOLD] if obj else []
+        return ["company", "workspace", *TOLD, *HEALTH] if obj else []
 
     def has_change_permission(self, request: HttpRequest, obj: Webhook | None = None) -> bool:
         return super().has_change_permission(request, obj) and (obj is None or obj.deleted_at is None)
@@ -136,6 +170,27 @@ class WebhookAdmin(admin.ModelAdmin[Webhook]):
         whole = {**self.admin_site.each_context(request), **context}
         return TemplateResponse(request, "admin/webhooks/webhook/rotate_secret.html", whole)
 
+    @admin.action(description="Send a test to one webhook", permissions=["change"])
+    def send_test(self, request: HttpRequest, webhooks: QuerySet[Webhook]) -> None:
+        chosen = list(webhooks.filter(deleted_at=None)[:2])
+        if len(chosen) != 1:
+            self.message_user(
+                request, "Choose one webhook that is not deleted: a test may take a while.", messages.ERROR
+            )
+            return
+        told = send_test(chosen[0], now=timezone.now())
+        self.message_user(request, in_words(told), messages.SUCCESS if told["delivered"] else messages.ERROR)
+
+    @admin.action(description="Recover what was given up or held in the last 7 days", permissions=["change"])
+    def recover(self, request: HttpRequest, webhooks: QuerySet[Webhook]) -> None:
+        now = timezone.now()
+        for webhook in webhooks:
+            try:
+                job = request_recovery(webhook=webhook, since=now - RECOVERED, until=None, statuses=STATUSES, now=now)
+                self.message_user(request, f"Job {job.id} recovers those of {webhook}.")
+            except (WebhookOff, AlreadyRunning) as error:
+                self.message_user(request, f"Not those of {webhook}: {error}", messages.ERROR)
+
     @admin.action(description="Rotate the secret of one webhook", permissions=["change"])
     def rotate_secret(self, request: HttpRequest, webhooks: QuerySet[Webhook]) -> HttpResponse | None:
         if webhooks.count() == 1:
@@ -157,91 +212,5 @@ class WebhookAdmin(admin.ModelAdmin[Webhook]):
         self.message_user(request, f"{disabled} webhooks were disabled; what comes up for them is held.")
 
 
-@admin.register(Endpoint)
-class EndpointAdmin(ReadOnlyAdmin):
-    list_display = ["webhook", "slots", "slow", "failures_in_a_row", "last_success_at", "last_failure_at"]
-    list_filter = ["slow", ("failing_since", admin.EmptyFieldListFilter)]
-    list_select_related = ["webhook"]
-    search_fields = ["webhook__id__exact", "webhook__url__startswith"]
-    search_help_text = "A webhook's id, or how its URL begins."
-
-
-@admin.register(EndpointHour)
-class EndpointHourAdmin(ReadOnlyAdmin):
-    list_display = ["hour", "endpoint", "delivered", "failed"]
-    search_fields = ["endpoint__webhook__id__exact"]
-    search_help_text = "A webhook's id."
-    ordering = ["-hour"]
-
-
-class AttemptInline(admin.TabularInline[WebhookAttempt, WebhookDelivery]):
-    model = WebhookAttempt
-    fields = readonly_fields = (
-        "number",
-        "result",
-        "http_status",
-        "kind",
-        "error",
-        "address",
-        "started_at",
-        "finished_at",
-    )
-    extra = 0
-    can_delete = False
-    ordering = ["number"]
-    show_change_link = True
-
-    def has_add_permission(self, request: HttpRequest, obj: WebhookDelivery | None = None) -> bool:  # noqa: ARG002
-        return False
-
-
-class DueFilter(admin.SimpleListFilter):
-    """Failed ones that will be tried again, apart from those that were given up."""
-
-    title, parameter_name = "due", "due"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [("again", "will be attempted"), ("never", "at rest")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
-        if self.value() in ("again", "never"):
-            return queryset.filter(next_attempt_at__isnull=self.value() == "never")
-        return queryset
-
-
-@admin.register(WebhookDelivery)
-class WebhookDeliveryAdmin(ReadOnlyAdmin):
-    list_display = ["created_at", "webhook", "status", "attempt", "error", "next_attempt_at", "company"]
-    list_filter = ["status", DueFilter, "company"]
-    list_select_related = ["company", "webhook"]
-    search_fields = ["id__exact", "event__id__exact", "webhook__url__startswith"]
-    search_help_text = "A delivery's or an event's id, or how the URL begins."
-    ordering = ["-id"]
-    inlines = [AttemptInline]
-    actions = ["redeliver", "cancel"]
-
-    def has_act_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("webhooks.change_webhookdelivery")
-
-    @admin.action(description="Redeliver: begin a new round of attempts", permissions=["act"])
-    def redeliver(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
-        count = WebhookDelivery.objects.filter(pk__in=deliveries.values("pk")).redeliver(now=timezone.now())
-        doorbell.ring_on_commit(LANE)
-        self.message_user(
-            request, f"{count} deliveries are due again; those that wait, are on the wire or are held were left."
-        )
-
-    @admin.action(description="Cancel: attempt no more", permissions=["act"])
-    def cancel(self, request: HttpRequest, deliveries: QuerySet[WebhookDelivery]) -> None:
-        count = WebhookDelivery.objects.filter(pk__in=deliveries.values("pk")).cancel()
-        self.message_user(request, f"{count} deliveries were cancelled; those at rest or on the wire were left.")
-
-
-@admin.register(WebhookAttempt)
-class WebhookAttemptAdmin(ReadOnlyAdmin):
-    list_display = ["started_at", "url", "number", "result", "http_status", "kind", "error", "company"]
-    list_filter = ["result", "kind", "company"]
-    list_select_related = ["company"]
-    search_fields = ["id__exact", "delivery__id__exact"]
-    search_help_text = "An attempt's or a delivery's id."
-    ordering = ["-id"]
+def _when(moment: datetime | None) -> str:
+    return localize(moment) if moment else "-"
