@@ -38,6 +38,11 @@ def sending() -> Iterator[bool]:
         yield mine
 
 
+def shared() -> bool:
+    """Whether sending and jobs, or ticks, take turns in the same process: then nobody may keep it for long."""
+    return _processes < 3
+
+
 def calls() -> bytes:
     """What changes whenever somebody found no slot for sending: what he was called for is for those who hold one."""
     return _called[:]

@@ -140,9 +140,10 @@ _CLAIM = """
     FROM (SELECT) AS always
     LEFT JOIN (claimed JOIN open USING (webhook_id)) ON true
 """
-# What died before its request was on record was never sent: its claim is undone. What died after may have arrived. Both
-# are repeated at once, outside the schedule, until their worker died ten times in a row: then something about them may
-# be what kills it.
+# What died before its request was on record was never sent: its claim is undone, and never given up. What died after may
+# have arrived. Both are repeated outside the schedule and at once, the latter until their worker died ten times in a
+# row: then something about them may be what kills it. What is unsent again and again waits for some seconds, by lot: so
+# one that kills its worker is soon claimed without those that were claimed with it.
 # The orphans are locked by a statement of their own: whoever was just putting an attempt on record has done so by then,
 # and the next statement sees it.
 _ORPHANS = """
@@ -167,7 +168,8 @@ _RESCUE = """
         WHERE attempt.delivery_id = orphan.id AND attempt.number = delivery.attempt AND attempt.result = 'sending'
         RETURNING attempt.delivery_id
     ), verdict AS (
-        SELECT delivery.id, lost.delivery_id IS NULL AS unsent, delivery.lost_in_a_row + 1 >= %(limit)s AS over
+        SELECT delivery.id, lost.delivery_id IS NULL AS unsent,
+            lost.delivery_id IS NOT NULL AND delivery.lost_in_a_row + 1 >= %(limit)s AS over
         FROM orphan
         JOIN webhooks_webhookdelivery AS delivery USING (id)
         LEFT JOIN lost ON lost.delivery_id = orphan.id
@@ -176,7 +178,8 @@ _RESCUE = """
     SET status = CASE WHEN unsent AND attempt = 1 AND NOT over THEN 'PENDING' ELSE 'FAILED' END,
         attempt = CASE WHEN unsent THEN attempt - 1 ELSE attempt END,
         lost_in_a_row = lost_in_a_row + 1,
-        next_attempt_at = CASE WHEN NOT over THEN %(now)s::timestamptz END,
+        next_attempt_at = CASE WHEN unsent THEN %(now)s + least(lost_in_a_row, 15) * random() * interval '1 second'
+                               WHEN NOT over THEN %(now)s::timestamptz END,
         completed_at = CASE WHEN over THEN %(now)s::timestamptz END,
         error = CASE WHEN over THEN 'Given up: the worker died ' || lost_in_a_row + 1 || ' times in a row on it.'
                      WHEN unsent THEN error ELSE 'The worker died during the last attempt.' END,

@@ -202,9 +202,7 @@ class Sender:
             return BYTES_MOST - self._bytes
         before = time.monotonic() - SLOW_AFTER
         slow = sum(
-            flight.size
-            for flight in self._flying.values()
-            if flight.departure.claimed.slow or flight.began < before
+            flight.size for flight in self._flying.values() if flight.departure.claimed.slow or flight.began < before
         )
         return min(BYTES_MOST - (self._bytes - slow) - min(slow, BYTES_MOST // 2), 2 * BYTES_MOST - self._bytes)
 

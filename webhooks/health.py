@@ -90,7 +90,14 @@ def sweep(*, now: datetime, limits: Limits) -> Counter[Step]:
             break
         after = part[-1].pk
     del done[Step.NOTHING]
+    _find_new()
     return done
+
+
+def _find_new() -> None:
+    """Give webhooks their endpoint that a release without endpoints has made, during an upgrade."""
+    new = Webhook.objects.filter(endpoint=None)[:PART]
+    Endpoint.objects.bulk_create([Endpoint(webhook=webhook) for webhook in new], ignore_conflicts=True)
 
 
 @transaction.atomic

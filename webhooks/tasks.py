@@ -1,5 +1,8 @@
 """Celery's view of deliveries: the doorbell of the lane."""
 
+import math
+import time
+
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
@@ -7,6 +10,7 @@ from django.utils import timezone
 from jobs import doorbell, lanes, slots, stopping, worker
 from jobs.leases import ProcessLease
 from jobs.models import Tick
+from jobs.tasks import TIME_BOX
 from webhooks import health
 from webhooks.delivering import Sender
 from webhooks.planning import LANE
@@ -24,9 +28,10 @@ def deliver(lane: str = LANE) -> None:
     doorbell.heard(lane)
     with slots.sending() as mine, worker.claiming() as lease:
         if not mine:
-            return  # whoever gives a slot back rings again
+            return  # whoever holds a slot hears of it
+        calls = slots.calls()
         attempts = _send(lane, lease)
-    if attempts:
+    if attempts or slots.calls() != calls:  # the last call may have come after the last look
         lanes.slot_given_back(now=timezone.now())
 
 
@@ -38,6 +43,7 @@ def check_health(name: str, period: int) -> None:
 
 
 def _send(lane: str, lease: ProcessLease) -> int:
+    ends = time.monotonic() + TIME_BOX if slots.shared() else math.inf
     transport = open_transport(
         settings.WEBHOOK_TRANSPORT, capacity=settings.WEBHOOK_MAX_IN_FLIGHT, policy=address_policy()
     )
@@ -49,7 +55,7 @@ def _send(lane: str, lease: ProcessLease) -> int:
             timeout=settings.WEBHOOK_TIMEOUT_SECONDS,
             slots=settings.WEBHOOK_MAX_IN_FLIGHT_PER_ENDPOINT,
             clock=timezone.now,
-            stopping=stopping.asked,
+            stopping=lambda: stopping.asked() or time.monotonic() > ends,
             linger=LINGER,
             calls=slots.calls,
             more=lambda: doorbell.ring(lane),

@@ -4,6 +4,10 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
+from django.utils import timezone
+
+from jobs.leases import ProcessLease
+from jobs.running import run_next
 from webhooks import departing
 from webhooks.claiming import Claimed, Claimer
 
@@ -14,3 +18,8 @@ def claim(*, process: uuid.UUID, limit: int, now: datetime) -> list[Claimed]:
 
 def depart(claimed: Sequence[Claimed], *, now: datetime, room: int = 1_000_000) -> list[departing.Departure]:
     return departing.depart(claimed, room=room, now=now, timeout=5)[0]
+
+
+def run_job(lease: ProcessLease) -> None:
+    """The next job of the queue that all small jobs are in."""
+    assert run_next(queue="jobs", process=lease.process_id, stopping=lambda: False, clock=timezone.now)

@@ -13,7 +13,7 @@ from jobs.leases import ProcessLease
 from jobs.models import WorkerProcess
 from tests.conftest import NOON, Clock, Tenant, draft, open_tenant
 from tests.receiver import Receiver
-from tests.webhooks.steps import claim, depart
+from tests.webhooks.steps import claim, depart, run_job
 from webhooks import claiming, delivering, departing, settling
 from webhooks.delivering import Sender
 from webhooks.models import Endpoint, Webhook, WebhookAttempt, WebhookDelivery
@@ -112,11 +112,12 @@ def test_many_are_on_the_wire_at_once(
 
 
 def test_410_disables_the_webhook_tells_the_system_workspace_and_holds_what_follows(
-    tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender, clock: Clock
+    tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender, lease: ProcessLease
 ) -> None:
     receiver.status = 410
     tenant.record()
     sender().run()
+    run_job(lease)
     webhook.refresh_from_db()
     assert not webhook.enabled
     assert "410" in webhook.disabled_reason
@@ -129,6 +130,18 @@ def test_410_disables_the_webhook_tells_the_system_workspace_and_holds_what_foll
     states = dict(WebhookDelivery.objects.values_list("event__action", "status"))
     assert states == {"user.login": "FAILED", "user.logout": "HELD", "webhook.disabled": "HELD"}
     assert len(receiver.requests) == 1
+
+
+def test_a_late_410_of_another_url_disables_nothing(
+    tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender, lease: ProcessLease
+) -> None:
+    receiver.status = 410
+    tenant.record()
+    sender().run()
+    assert webhook.change(url="https://example.com/new")
+    run_job(lease)
+    webhook.refresh_from_db()
+    assert webhook.enabled
 
 
 def test_a_claim_that_meets_a_disabled_endpoint_holds_the_row_and_counts_no_attempt(
@@ -210,16 +223,19 @@ def test_what_is_held_for_nobody_is_let_go(
     assert only().status == status
 
 
-def test_ten_workers_that_die_before_sending_are_the_end_too(
+def test_what_was_never_sent_is_never_given_up_and_waits_a_little_after_each_death(
     tenant: Tenant, webhook: Webhook, lease: ProcessLease
 ) -> None:
     tenant.record()
-    for _ in range(LOST_LIMIT):
+    for deaths in range(LOST_LIMIT + 5):
+        WebhookDelivery.objects.update(next_attempt_at=NOON)
         claim_one(lease)
         lease.give_up(lease.process_id)
         claiming.rescue(now=NOON)
-    assert (only().status, only().next_attempt_at, only().attempt) == ("FAILED", None, 0)
-    assert "died 10 times" in only().error
+        due = only().next_attempt_at
+        assert due
+        assert 0 <= (due - NOON).total_seconds() <= deaths
+    assert (only().status, only().attempt) == ("PENDING", 0)
 
 
 def test_what_came_back_while_postgres_was_away_is_settled_once_it_is_there(

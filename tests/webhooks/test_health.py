@@ -9,13 +9,15 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import AuditEvent, Company, company
+from jobs.leases import ProcessLease
 from jobs.mailing import EMAIL
 from jobs.models import Job
 from tests.api import Api
 from tests.conftest import NOON, Tenant, open_tenant
 from tests.hyrelog.dev.workshop import until
 from tests.receiver import Receiver
-from webhooks import health
+from tests.webhooks.steps import run_job
+from webhooks import claiming, health
 from webhooks.delivering import Sender
 from webhooks.health import Limits, Step, decide
 from webhooks.models import Endpoint, EndpointHour, Webhook, WebhookAttempt
@@ -285,11 +287,12 @@ def test_a_company_whose_chain_is_busy_keeps_no_other_waiting(committed: None, m
 
 
 def test_410_is_told_by_e_mail_too(
-    reachable: Tenant, webhook: Webhook, receiver: Receiver, sender: Callable[..., Sender]
+    reachable: Tenant, webhook: Webhook, receiver: Receiver, sender: Callable[..., Sender], lease: ProcessLease
 ) -> None:
     receiver.status = 410
     reachable.record()
     sender().run()
+    run_job(lease)
     assert told(reachable) == ["webhook.disabled"]
     assert last_told(reachable)["lastError"] == "status 410"
     assert "410" in Job.objects.get(type=EMAIL).payload["text"]
@@ -349,3 +352,29 @@ def test_the_list_reads_the_health_of_all_at_once(api: Api, tenant: Tenant) -> N
             api.get(WEBHOOKS)
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+def test_a_webhook_that_an_older_release_made_gets_its_endpoint(tenant: Tenant) -> None:
+    webhook = register(tenant)
+    Endpoint.objects.all().delete()
+    sweep()
+    assert Endpoint.objects.get().pk == webhook.pk
+
+
+def test_another_url_is_another_endpoint_with_no_failures_yet(tenant: Tenant) -> None:
+    webhook = register(tenant, **failing(4.9))
+    assert webhook.change(url="https://example.com/new")
+    endpoint = Endpoint.objects.get()
+    assert (endpoint.failures_in_a_row, endpoint.failing_since) == (0, None)
+
+
+def test_recovering_by_enabling_also_works_where_the_webhook_is_on(tenant: Tenant, webhook: Webhook) -> None:
+    webhook.disable(reason="maintenance", now=NOON)
+    tenant.record()
+    assert webhook.enable(now=NOON + HOUR) == 0
+    claiming.rescue(now=NOON + HOUR)
+    held = webhook.deliveries.filter(event__workspace=tenant.workspace)
+    assert held.get().status == "HELD"
+    assert webhook.enable(now=NOON + HOUR, recover=True) is None
+    claiming.rescue(now=NOON + HOUR)
+    assert held.get().status == "PENDING"

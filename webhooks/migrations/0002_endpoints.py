@@ -80,17 +80,21 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="webhook",
             name="encrypted_authentication",
-            field=models.TextField(blank=True, editable=False, help_text="Credentials, as JSON."),
+            field=models.TextField(
+                blank=True, db_default="", default="", editable=False, help_text="Credentials, as JSON."
+            ),
         ),
         migrations.AddField(
             model_name="webhook",
             name="encrypted_headers",
-            field=models.TextField(blank=True, editable=False, help_text="Additional request headers, as JSON."),
+            field=models.TextField(
+                blank=True, db_default="", default="", editable=False, help_text="Additional request headers, as JSON."
+            ),
         ),
         migrations.AddField(
             model_name="webhook",
             name="encrypted_previous_secret",
-            field=models.TextField(blank=True, editable=False),
+            field=models.TextField(blank=True, db_default="", default="", editable=False),
         ),
         migrations.AddField(
             model_name="webhook",
@@ -124,17 +128,21 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="webhookattempt",
             name="body_sha256",
-            field=models.CharField(blank=True, help_text="Of the body as sent, in hexadecimal.", max_length=64),
+            field=models.CharField(
+                blank=True, db_default="", default="", help_text="Of the body as sent, in hexadecimal.", max_length=64
+            ),
         ),
         migrations.AddField(
             model_name="webhookattempt",
             name="request_headers",
-            field=models.JSONField(default=dict, help_text="As sent, with credentials masked."),
+            field=models.JSONField(db_default={}, default=dict, help_text="As sent, with credentials masked."),
         ),
         migrations.AddField(
             model_name="webhookdelivery",
             name="replay",
-            field=models.BooleanField(default=False, help_text="Somebody asked for it again, after it had its chance."),
+            field=models.BooleanField(
+                db_default=False, default=False, help_text="Somebody asked for it again, after it had its chance."
+            ),
         ),
         migrations.AddIndex(
             model_name="webhookdelivery",

@@ -27,8 +27,10 @@ class WebhookAttempt(models.Model):
     number = models.PositiveIntegerField()
     result = models.CharField(max_length=9, choices=Result.choices, default=Result.SENDING)
     url = models.CharField(max_length=2048)
-    request_headers = models.JSONField(default=dict, help_text="As sent, with credentials masked.")
-    body_sha256 = models.CharField(max_length=64, blank=True, help_text="Of the body as sent, in hexadecimal.")
+    request_headers = models.JSONField(default=dict, db_default={}, help_text="As sent, with credentials masked.")
+    body_sha256 = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="Of the body as sent, in hexadecimal."
+    )
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
     kind = models.CharField(max_length=12, blank=True, help_text="What came of it, such as timeout or tls.")

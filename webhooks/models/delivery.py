@@ -118,7 +118,9 @@ class WebhookDelivery(models.Model):
     next_attempt_at = models.DateTimeField(null=True)
     attempt = models.PositiveIntegerField(default=0)
     failures = models.PositiveIntegerField(default=0)
-    replay = models.BooleanField(default=False, help_text="Somebody asked for it again, after it had its chance.")
+    replay = models.BooleanField(
+        default=False, db_default=False, help_text="Somebody asked for it again, after it had its chance."
+    )
     lost_in_a_row = models.PositiveSmallIntegerField(default=0)
     claim_token = models.UUIDField(null=True)
     claimed_by = models.UUIDField(null=True)

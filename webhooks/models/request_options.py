@@ -11,8 +11,12 @@ from webhooks.encryption import UnreadableSecret, decrypt, encrypt
 class RequestOptions(models.Model):
     """How requests to a webhook are made and repeated. What could hold a secret is encrypted."""
 
-    encrypted_headers = models.TextField(editable=False, blank=True, help_text="Additional request headers, as JSON.")
-    encrypted_authentication = models.TextField(editable=False, blank=True, help_text="Credentials, as JSON.")
+    encrypted_headers = models.TextField(
+        editable=False, blank=True, default="", db_default="", help_text="Additional request headers, as JSON."
+    )
+    encrypted_authentication = models.TextField(
+        editable=False, blank=True, default="", db_default="", help_text="Credentials, as JSON."
+    )
     retry_schedule = models.JSONField(
         null=True, blank=True, help_text="Seconds to wait after each failed attempt; empty for the default."
     )

@@ -113,7 +113,7 @@ class Webhook(RequestOptions):
     categories = models.JSONField(help_text='Patterns on the category; ["*"] for all.')
     description = models.CharField(max_length=500, blank=True)
     encrypted_secret = models.TextField(editable=False)
-    encrypted_previous_secret = models.TextField(editable=False, blank=True)
+    encrypted_previous_secret = models.TextField(editable=False, blank=True, default="", db_default="")
     previous_secret_until = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="Until then requests are signed with the previous secret too."
     )
@@ -170,8 +170,15 @@ class Webhook(RequestOptions):
         webhook = Webhook.objects.present().select_for_update(no_key=True).filter(pk=self.pk).first()
         if webhook is None:
             return False
-        webhook.save(update_fields=webhook.choose(**chosen))
+        known, changed = webhook.url, webhook.choose(**chosen)
+        webhook.save(update_fields=changed)
+        if webhook.url != known:
+            webhook.forget_failures()  # another endpoint's
         return True
+
+    def forget_failures(self) -> None:
+        """Give the endpoint a fresh start."""
+        Endpoint.objects.filter(pk=self.pk).update(failures_in_a_row=0, failing_since=None, warned_at=None)
 
     @transaction.atomic
     def rotate_secret(self, *, now: datetime, overlap: timedelta) -> str | None:
@@ -217,9 +224,11 @@ class Webhook(RequestOptions):
         """
         disabled = Webhook.objects.present().filter(pk=self.pk, disabled_at__isnull=False)
         if not disabled.update(disabled_at=None, disabled_reason="", held_before=None if recover else now):
+            if recover:  # it was on: what is still held from before is let go by the rescue
+                Webhook.objects.present().filter(pk=self.pk).update(held_before=None)
             return None
         tell(self, "webhook.enabled", now=now, recover=recover)
-        Endpoint.objects.filter(pk=self.pk).update(failures_in_a_row=0, failing_since=None, warned_at=None)
+        self.forget_failures()
         if not recover:
             return 0
         held = self.deliveries.in_status("HELD")
