@@ -1,4 +1,4 @@
-"""The life of deliveries, in whatever order things happen: real rows, a faked clock, and what must hold after each step."""
+"""The life of deliveries, in whatever order things happen: real rows, and what must hold after each step."""
 
 import random
 from collections import defaultdict
@@ -23,6 +23,8 @@ from webhooks.tallying import Tally
 
 POLICY = RetryPolicy((60, 300, 1800))
 SLOTS = 4
+MOST = 9
+"""Deliveries from which on no events are recorded: so much more befalls each of them."""
 OUTCOMES = [
     Outcome(Kind.DELIVERED, status=204),
     Outcome(Kind.REJECTED, status=500, error="The endpoint answered 500."),
@@ -68,7 +70,8 @@ class Life:
     # --- What may happen --------------------------------------------------------------------------------------------
 
     def events_are_recorded(self) -> None:
-        self.tenant.record(*[draft() for _ in range(self.chance.randint(1, 4))], now=self.clock.now)
+        if self.rows < MOST:
+            self.tenant.record(*[draft() for _ in range(self.chance.randint(1, 2))], now=self.clock.now)
 
     def time_passes(self) -> None:
         self.clock.advance(seconds=self.chance.choice([1, 65, 400, 3700]))
@@ -80,6 +83,8 @@ class Life:
     def a_process_dies(self) -> None:
         if self.alive:
             self._take(self.alive)[0].delete()
+            if self.chance.random() < 0.7:
+                self.the_sweep_rescues()
 
     def a_process_claims(self) -> None:
         if not self.alive:
