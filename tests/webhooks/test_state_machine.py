@@ -110,7 +110,11 @@ class Life:
 
     def what_was_claimed_is_handed_back(self) -> None:
         if self.claimed:
-            settling.put_aside(hand_back=[self._take(self.claimed)], now=self.clock.now)
+            claimed = self._take(self.claimed)
+            stale = [] if holds(claimed) else [claimed.id]
+            before = snapshot(stale)
+            settling.put_aside(hand_back=[claimed], now=self.clock.now)
+            assert snapshot(stale) == before
 
     def outcomes_are_settled(self) -> None:
         """Those of the living and of the dead, in any order."""
