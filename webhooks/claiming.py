@@ -21,8 +21,8 @@ RATE_BURST = timedelta(seconds=0.1)
 """How far ahead of its rate an endpoint may be."""
 
 # First the webhooks that have something, found by skipping from one to the next in the index; then, of each in turn, as
-# much as its endpoint may still have on the wire. Those with the least on the wire come first, and between equals the lot
-# decides: any fixed order would let the last ones starve. Fresh deliveries have seven of eight places, retries and
+# much as its endpoint may still have on the wire. Those with the least on the wire come first, and between equals the
+# lot decides: any fixed order would let the last ones starve. Fresh deliveries have seven of eight places, retries and
 # replays the eighth, drawn by lot too, so that it also holds where places come free one by one; what either leaves is
 # the other's. Slow endpoints together get no more than their own places.
 #
@@ -32,9 +32,9 @@ RATE_BURST = timedelta(seconds=0.1)
 # it cannot keep. Rate limits are kept by the generic cell rate algorithm (ITU-T I.371), tolerating as much as comes up
 # between two looks.
 #
-# Each order names all columns of the index that is meant, so that the planner has no reason to prefer another, whatever
-# it knows of the table; so does what is due of the backlog, lest it goes by the time alone, over all webhooks' rows. And
-# rows are fetched by arrays of ids, of which it never makes a join over the whole table.
+# Each order names the columns of the index that is meant, so that the planner has no reason to prefer another, whatever
+# it knows of the table. What is due of the backlog is a range of webhook and time, lest it be read by the time alone,
+# over the rows of all webhooks. Rows are fetched by arrays of ids, of which no join over the whole table is made.
 _CLAIM = """
     WITH RECURSIVE fresh (webhook_id, due, place) AS (
         (SELECT webhook_id, next_attempt_at, 1 FROM webhooks_webhookdelivery
@@ -306,8 +306,8 @@ class Claimer:
 
 def next_due(*, now: datetime, until: datetime) -> datetime | None:
     """The first moment up to `until` at which a delivery is due; None if there is none."""
-    # Not `exists()`, nor a range of the time: where the planner takes many rows for fresh, or few for due, it would read
-    # the whole table for the one, and all that are due for the other.
+    # Not `exists()`, nor a range of the time: where the planner takes many rows for fresh, or few for due, it would
+    # read the whole table for the one, and all that are due for the other.
     fresh = WebhookDelivery.objects.filter(FRESH).due(now=now).order_by("webhook_id", "next_attempt_at")
     if fresh.values_list("next_attempt_at").first():
         return now

@@ -33,7 +33,7 @@ _RECORD = """
         SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS departure (
             id uuid, delivery uuid, token uuid, company uuid, number int, url text, headers jsonb, body_sha256 text)
     ), held AS MATERIALIZED (
-        SELECT delivery.id FROM webhooks_webhookdelivery AS delivery
+        SELECT departure.id FROM webhooks_webhookdelivery AS delivery
         JOIN departure ON departure.delivery = delivery.id AND departure.token = delivery.claim_token
         WHERE delivery.status = 'SENDING'
         ORDER BY delivery.id
@@ -42,9 +42,9 @@ _RECORD = """
     INSERT INTO webhooks_webhookattempt (
         id, delivery_id, company_id, number, url, request_headers, body_sha256, started_at, result,
         kind, error, address, response_headers, response_body, timing, repeated)
-    SELECT departure.id, delivery, company, number, url, headers, body_sha256, %(now)s, 'sending',
+    SELECT id, delivery, company, number, url, headers, body_sha256, %(now)s, 'sending',
         '', '', '', '{}', '', '{}', false
-    FROM departure JOIN held ON held.id = departure.delivery
+    FROM departure JOIN held USING (id)
     RETURNING id
 """
 

@@ -1,4 +1,4 @@
-"""Many webhooks of many companies, with deliveries in any state, made quickly: no event is like another but in its id."""
+"""Many webhooks, with deliveries in any state, made quickly."""
 
 import uuid
 from collections.abc import Iterable

@@ -24,7 +24,8 @@ _INSERT = f"""
         attempt, failures, replay, lost_in_a_row, claim_token, claimed_by, error, created_at)
     SELECT (lpad(to_hex(1769860800000 + n), 12, '0') || substr(md5(n::text), 1, 20))::uuid, md5('company')::uuid,
         {_WEBHOOK.format("webhook")}, gen_random_uuid(), 1, status, due, attempt, 0, replay, 0,
-        CASE WHEN status = 'SENDING' THEN gen_random_uuid() END, CASE WHEN status = 'SENDING' THEN md5('dead')::uuid END,
+        CASE WHEN status = 'SENDING' THEN gen_random_uuid() END,
+        CASE WHEN status = 'SENDING' THEN md5('dead')::uuid END,
         '', timestamptz '2026-01-31 12:00+00' - n * interval '1 ms'
     FROM ({{rows}}) AS row (n, webhook, status, due, attempt, replay)
 """
@@ -34,7 +35,8 @@ _INSERT_ATTEMPTS = f"""
     INSERT INTO {SCHEMA}.{ATTEMPTS} (id, delivery_id, company_id, number, url, started_at, result, kind, error, address,
         response_headers, response_body, repeated, timing, request_headers, body_sha256)
     SELECT gen_random_uuid(), id, company_id, 1, 'https://example.com/', created_at,
-        CASE WHEN status = 'SENDING' THEN 'sending' ELSE 'delivered' END, '', '', '', '{{}}', '', false, '{{}}', '{{}}', ''
+        CASE WHEN status = 'SENDING' THEN 'sending' ELSE 'delivered' END,
+        '', '', '', '{{}}', '', false, '{{}}', '{{}}', ''
     FROM ((SELECT * FROM {SCHEMA}.{TABLE} LIMIT 200000)
           UNION ALL SELECT * FROM {SCHEMA}.{TABLE} WHERE status = 'SENDING') AS delivery
 """
@@ -99,7 +101,7 @@ def _nodes(plan: Plan) -> Iterator[Plan]:
 
 
 def rows_read(plan: Plan) -> float:
-    """Rows of deliveries and attempts, or their index entries, that a plan's scans found, whether or not a filter kept them."""
+    """Rows of both tables, or index entries, that a plan's scans found, whether or not a filter kept them."""
     return sum(
         (node["Actual Rows"] + node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0))
         * node["Actual Loops"]
@@ -108,7 +110,7 @@ def rows_read(plan: Plan) -> float:
 
 
 def indexes_read(plan: Plan) -> set[str]:
-    """The indexes by which a plan reads deliveries and attempts; a scan of the whole table goes by the name of its kind."""
+    """The indexes by which a plan reads both tables; a scan of a whole one goes by the name of its kind."""
     kinds = {node.get("Index Name", node["Node Type"]) for node in _scans(plan) if node["Actual Loops"]}
     return kinds - {"Bitmap Heap Scan"}
 

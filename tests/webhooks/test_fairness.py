@@ -122,13 +122,13 @@ def test_webhooks_whose_retries_are_not_due_hide_none_whose_are(
 # --- Fresh ones before the backlog -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("same", [True, False], ids=["of one webhook", "of many webhooks"])
+@pytest.mark.parametrize(("count", "each"), [(1, 100), (100, 1)], ids=["of one webhook", "of many webhooks"])
 def test_the_backlog_gets_an_eighth_of_the_places_while_fresh_ones_wait(
-    tenant: Tenant, lease: ProcessLease, claimer: Claimer, same: bool
+    tenant: Tenant, lease: ProcessLease, claimer: Claimer, count: int, each: int
 ) -> None:
-    webhooks = add_webhooks(tenant.company, 2 if same else 200, slots=SLOTS)
-    add_deliveries(tenant, webhooks[:1] if same else webhooks[:100], 100 if same else 1)
-    add_retries(tenant, webhooks[:1] if same else webhooks[100:], 100 if same else 1, due=NOON - timedelta(hours=9))
+    webhooks = add_webhooks(tenant.company, 2 * count, slots=SLOTS)
+    add_deliveries(tenant, webhooks[:count], each)
+    add_retries(tenant, webhooks[:1] if count == 1 else webhooks[count:], each, due=NOON - timedelta(hours=9))
     claimed = claimer.claim(process=lease.process_id, places=40, now=NOON)
     assert len(claimed) == 40
     assert sum(c.attempt > 1 for c in claimed) == 5
