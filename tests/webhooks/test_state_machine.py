@@ -123,7 +123,9 @@ class Life:
         for departure in [self._take(self.departed) for _ in self.departed[: self.chance.randint(1, 3)]]:
             verdict = POLICY.decide(outcome, failures=departure.claimed.failures, now=self.clock.now, jitter=0)
             settlements.append(
-                Settlement(departure.claimed, departure.attempt, outcome, verdict, finished_at=self.clock.now)
+                Settlement(
+                    departure.claimed, departure.attempt, departure.url, outcome, verdict, finished_at=self.clock.now
+                )
             )
         held = {s.claimed.id for s in settlements if holds(s.claimed)}
         stale = [s.claimed.id for s in settlements if s.claimed.id not in held]
@@ -237,7 +239,10 @@ class Life:
             departures, _ = depart(claimed, room=1_000_000, now=self.clock.now, timeout=1)
             verdict = POLICY.decide(OUTCOMES[0], failures=0, now=self.clock.now, jitter=0)
             settling.settle(
-                [Settlement(d.claimed, d.attempt, OUTCOMES[0], verdict, finished_at=self.clock.now) for d in departures]
+                [
+                    Settlement(d.claimed, d.attempt, d.url, OUTCOMES[0], verdict, finished_at=self.clock.now)
+                    for d in departures
+                ]
             )
             self.each_attempt_is_on_record_once_and_in_order()
             if not claimed:

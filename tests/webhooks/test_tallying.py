@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 def shown(webhook: Webhook, outcome: Outcome, *, at: datetime = NOON, left: bool = True) -> Settlement:
     claimed = Claimed(uuid.uuid4(), uuid.uuid4(), webhook.pk, webhook.company_id, 1, 0, False, 1, False, uuid.uuid4())
     verdict = RetryPolicy((60,)).decide(outcome, failures=0, now=at, jitter=0)
-    return Settlement(claimed, uuid.uuid4(), outcome, verdict, finished_at=at, left=left)
+    return Settlement(claimed, uuid.uuid4(), "https://example.com/", outcome, verdict, finished_at=at, left=left)
 
 
 def tell(webhook: Webhook, *outcomes: Outcome, at: datetime = NOON) -> Endpoint:
