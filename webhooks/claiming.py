@@ -140,10 +140,10 @@ _CLAIM = """
     FROM (SELECT) AS always
     LEFT JOIN (claimed JOIN open USING (webhook_id)) ON true
 """
-# What died before its request was on record was never sent: its claim is undone, and it is not given up. What died after
-# may have arrived. Both are repeated outside the schedule and at once, the latter until their worker died ten times in
-# a row: then something about them may be what kills it. What is unsent again and again waits for some seconds, by lot: so
-# one that kills its worker is soon claimed without those that were claimed with it.
+# What died before its request was on record was never sent: its claim is undone, and it is not given up. What died
+# after it may have arrived. Both are repeated outside the schedule and at once, the latter until their worker died ten
+# times in a row: then something about them may be what kills it. What is unsent again and again waits for some seconds,
+# by lot: so one that kills its worker is soon claimed without those that were claimed with it.
 # The orphans are locked by a statement of their own: whoever was just putting an attempt on record has done so by then,
 # and the next statement sees it.
 _ORPHANS = """

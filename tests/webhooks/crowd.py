@@ -41,7 +41,8 @@ def add_deliveries(
 
 
 def add_retries(tenant: Tenant, webhooks: Iterable[Webhook], count: int = 1, **fields: Any) -> list[uuid.UUID]:
-    return add_deliveries(tenant, webhooks, count, **({"status": "FAILED", "attempt": 1, "failures": 1} | fields))
+    failed: dict[str, Any] = {"status": "FAILED", "attempt": 1, "failures": 1}
+    return add_deliveries(tenant, webhooks, count, **(failed | fields))
 
 
 def land(claimed_ids: Iterable[uuid.UUID]) -> None:

@@ -102,16 +102,14 @@ def _nodes(plan: Plan) -> Iterator[Plan]:
 
 def rows_read(plan: Plan) -> float:
     """Rows of both tables, or index entries, that a plan's scans found, whether or not a filter kept them."""
-    return sum(
-        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0))
-        * node["Actual Loops"]
-        for node in _scans(plan)
-    )
+    dropped = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
+    found = [(node["Actual Rows"] + sum(node.get(why, 0) for why in dropped), node) for node in _scans(plan)]
+    return float(sum(rows * node["Actual Loops"] for rows, node in found))
 
 
 def indexes_read(plan: Plan) -> set[str]:
     """The indexes by which a plan reads both tables; a scan of a whole one goes by the name of its kind."""
-    kinds = {node.get("Index Name", node["Node Type"]) for node in _scans(plan) if node["Actual Loops"]}
+    kinds = {str(node.get("Index Name", node["Node Type"])) for node in _scans(plan) if node["Actual Loops"]}
     return kinds - {"Bitmap Heap Scan"}
 
 

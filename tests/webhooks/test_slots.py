@@ -82,12 +82,13 @@ def test_who_counted_before_the_other_and_locked_after_it_leaves_the_slots_alone
     def claim_late() -> None:
         found.append(late.claim(process=process().pk, places=100, now=NOON))
 
+    others = threading.active_count()
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", [GATE])
         monkeypatch.setattr(claiming, "_CLAIM", waits)
         with elsewhere(claim_late):
             try:
-                while not waiting_at_the_gate():
+                while not waiting_at_the_gate() and threading.active_count() > others:
                     pass
                 monkeypatch.setattr(claiming, "_CLAIM", straight)
                 assert len(Claimer(slots=50).claim(process=process().pk, places=100, now=NOON)) == SLOTS

@@ -255,7 +255,7 @@ def holds(claimed: Claimed) -> bool:
     return WebhookDelivery.objects.filter(pk=claimed.id, claim_token=claimed.token).exists()
 
 
-def snapshot(ids: list[Any]) -> list[dict[str, Any]]:
+def snapshot(ids: list[Any]) -> list[Any]:
     deliveries = WebhookDelivery.objects.filter(pk__in=ids).order_by("pk").values()
     attempts = WebhookAttempt.objects.filter(delivery__in=ids).order_by("pk").values()
     return [*deliveries, *attempts]
