@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psutil
@@ -24,13 +25,19 @@ def kill(system: System, name: str) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def kill_processes(system: System) -> list[str]:
-    """End the processes of the worker, which makes itself new ones; the leases that they leave behind."""
-    processes = psutil.Process(system.run["pids"]["worker"]).children()
-    for process in processes:
-        process.kill()
-    pids = [process.pid for process in processes]
-    return [lease for (lease,) in system.sql("SELECT id::text FROM jobs_workerprocess WHERE pid = ANY(%s)", pids)]
+@contextmanager
+def processes_killed(system: System) -> Iterator[list[str]]:
+    """The worker's processes are dead, and none takes their place before the end; the leases that they leave behind."""
+    worker = psutil.Process(system.run["pids"]["worker"])
+    worker.suspend()
+    try:
+        processes = worker.children()
+        for process in processes:
+            process.kill()
+        pids = [process.pid for process in processes]
+        yield [lease for (lease,) in system.sql("SELECT id::text FROM jobs_workerprocess WHERE pid = ANY(%s)", pids)]
+    finally:
+        worker.resume()
 
 
 def let_run_out(system: System, leases: list[str]) -> None:

@@ -4,6 +4,7 @@ Locks that the test holds keep the worker at the point where it is to be caught.
 """
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -15,8 +16,8 @@ from tests.crashes.steps import (
     LEASE_AND_MORE,
     is_ready,
     kill,
-    kill_processes,
     let_run_out,
+    processes_killed,
     rows,
     waiting_for,
 )
@@ -68,10 +69,11 @@ def test_killed_before_its_claim_commits_it_leaves_everything_as_it_was(
         system.record("unclaimed.yet")
         claiming = waiting_for(system, blocker, CLAIM)
         found = wait_until(claiming, seconds=SOON, what="the claim")
-        kill_processes(system)  # their leases need not run out: nothing is theirs
-        end(system, found)
-        blocker.rollback()
         story = rows(system, webhook, STORY)
+        with processes_killed(system):  # their leases need not run out: nothing is theirs
+            end(system, found)
+            blocker.rollback()
+            assert story() == {("PENDING", 0, 0, None, None)}
         wait_until(lambda: story() == ONCE, seconds=SOON, what="a first attempt", state=story)
         assert numbers(receiver) == ["1"]
 
@@ -84,12 +86,12 @@ def test_a_claim_that_the_server_commits_for_a_dead_worker_is_undone(
         blocker.execute("LOCK TABLE webhooks_endpoint IN SHARE MODE")
         system.record("posthumous.claim")
         wait_until(waiting_for(system, blocker, CLAIM), seconds=SOON, what="the claim")
-        leases = kill_processes(system)
-        blocker.rollback()
         story = rows(system, webhook, STORY)
         claimed = {("SENDING", 1, 0, None, None)}
-        wait_until(lambda: story() == claimed, seconds=SOON, what="a claim of the dead", state=story)
-        let_run_out(system, leases)
+        with processes_killed(system) as leases:
+            blocker.rollback()
+            wait_until(lambda: story() == claimed, seconds=SOON, what="a claim of the dead", state=story)
+            let_run_out(system, leases)
         wait_until(lambda: story() == ONCE, seconds=SOON, what="a first attempt", state=story)
         assert numbers(receiver) == ["1"]
 
@@ -104,9 +106,9 @@ def test_killed_after_the_claim_and_before_its_attempts_are_on_record_it_has_sen
         story = rows(system, webhook, STORY)
         claimed = {("SENDING", 1, 0, None, None)}
         wait_until(lambda: story() == claimed, seconds=SOON, what="the claim", state=story)
-        leases = kill_processes(system)
-        blocker.rollback()
-        let_run_out(system, leases)
+        with processes_killed(system) as leases:
+            blocker.rollback()
+            let_run_out(system, leases)
         wait_until(lambda: story() == ONCE, seconds=SOON, what="a first attempt", state=story)
         assert numbers(receiver) == ["1"]
 
@@ -150,12 +152,12 @@ def test_killed_between_answer_and_settlement_it_has_maybe_delivered_and_it_is_s
 ) -> None:
     with serve_receiver() as receiver:
         webhook, settling = answered_and_stuck(system, receiver, blocker, "answered.unsettled")
-        leases = kill_processes(system)
-        end(system, settling)
-        blocker.rollback()
         story = rows(system, webhook, STORY)
-        assert story() == {("SENDING", 1, 0, 1, "sending")}
-        let_run_out(system, leases)
+        with processes_killed(system) as leases:
+            end(system, settling)
+            blocker.rollback()
+            assert story() == {("SENDING", 1, 0, 1, "sending")}
+            let_run_out(system, leases)
         wait_until(lambda: story() == TWICE, seconds=SOON, what="lost, then delivered", state=story)
         first, second = receiver.requests
         assert numbers(receiver) == ["1", "2"]
@@ -174,11 +176,11 @@ def test_a_settlement_that_the_server_commits_for_a_dead_worker_counts(
 ) -> None:
     with serve_receiver() as receiver:
         webhook, _ = answered_and_stuck(system, receiver, blocker, "answered.settled")
-        leases = kill_processes(system)
-        blocker.rollback()
         story = rows(system, webhook, STORY)
-        wait_until(lambda: story() == ONCE, seconds=SOON, what="the settlement", state=story)
-        let_run_out(system, leases)
+        with processes_killed(system) as leases:
+            blocker.rollback()
+            wait_until(lambda: story() == ONCE, seconds=SOON, what="the settlement", state=story)
+            let_run_out(system, leases)
         system.record("answered.settled")
         assert receiver.wait_for(2, timeout=SOON)  # new processes are at work: the first one is left alone
         assert numbers(receiver) == ["1", "1"]
@@ -209,5 +211,6 @@ def test_a_late_answer_of_a_worker_that_only_slept_changes_nothing(system: Syste
             before, said = everything(), len(system.log.read_text())
         finally:
             os.kill(pid, signal.SIGCONT)
-        wait_until(lambda: "stale=1" in system.log.read_text()[said:], seconds=SOON, what="the late answer")
+        stale = re.compile(r"deliveries\.settled .* stale=[1-9]")
+        wait_until(lambda: stale.search(system.log.read_text()[said:]), seconds=SOON, what="the late answer")
         assert everything() == before
