@@ -11,6 +11,7 @@ from jobs.leases import ProcessLease
 from tests.conftest import NOON, Clock, Tenant, draft
 from tests.receiver import Receiver
 from tests.webhooks.crowd import add_deliveries, add_retries, add_webhooks, land
+from tests.webhooks.steps import claim
 from webhooks.claiming import RATE_BURST, Claimer, next_of_limited
 from webhooks.delivering import Sender
 from webhooks.models import Endpoint, Webhook, WebhookDelivery
@@ -102,3 +103,23 @@ def test_a_sender_stays_for_what_only_waits_for_a_rate_limit(
     tenant.record(*[draft() for _ in range(12)], now=timezone.now())
     assert sender(clock=timezone.now).run() == 12
     assert {delivery.status for delivery in WebhookDelivery.objects.all()} == {"SUCCESS"}
+
+
+def test_retries_count_and_the_next_moment_is_known(tenant: Tenant, webhook: Webhook, lease: ProcessLease) -> None:
+    Webhook.objects.update(rate_limit=1)
+    tenant.record(draft(), draft())
+    webhook.deliveries.update(status="FAILED", attempt=1)
+    assert next_of_limited(now=NOON) is None
+    assert len(claim(process=lease.process_id, limit=100, now=NOON)) == 1
+    following = next_of_limited(now=NOON)
+    assert following == NOON + timedelta(seconds=1) - RATE_BURST
+    assert claim(process=lease.process_id, limit=100, now=following - timedelta(milliseconds=1)) == []
+    assert len(claim(process=lease.process_id, limit=100, now=following)) == 1
+
+
+def test_one_endpoint_s_limit_is_not_another_s(tenant: Tenant, lease: ProcessLease) -> None:
+    Webhook.objects.update(rate_limit=1)
+    free, _ = Webhook.objects.register(company=tenant.company, url="https://example.com/")
+    tenant.record(*[draft() for _ in range(5)])
+    claimed = [row.webhook_id for row in claim(process=lease.process_id, limit=100, now=NOON)]
+    assert (claimed.count(free.id), len(claimed)) == (5, 6)

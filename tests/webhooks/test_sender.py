@@ -35,16 +35,6 @@ def test_what_comes_up_while_it_lingers_is_delivered_by_it(
     assert lingering.run() == 2
 
 
-def test_it_stays_for_what_only_waits_for_a_rate_limit(
-    tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender, clock: Clock
-) -> None:
-    Webhook.objects.update(rate_limit=10)
-    tenant.record(*[draft() for _ in range(7)])
-    ticking = (NOON + timedelta(milliseconds=20) * n for n in count())
-    assert sender(clock=lambda: next(ticking)).run() == 7
-    assert len(receiver.requests) == 7
-
-
 def test_an_endpoint_s_slots_bound_what_is_on_the_wire_at_once(
     tenant: Tenant, webhook: Webhook, receiver: Receiver, sender: MakeSender
 ) -> None:
