@@ -117,7 +117,7 @@ def test_retries_count_and_the_next_moment_is_known(tenant: Tenant, webhook: Web
     assert len(claim(process=lease.process_id, limit=100, now=following)) == 1
 
 
-def test_one_endpoint_s_limit_is_not_another_s(tenant: Tenant, lease: ProcessLease) -> None:
+def test_one_endpoint_s_limit_is_not_another_s(tenant: Tenant, webhook: Webhook, lease: ProcessLease) -> None:
     Webhook.objects.update(rate_limit=1)
     free, _ = Webhook.objects.register(company=tenant.company, url="https://example.com/")
     tenant.record(*[draft() for _ in range(5)])
