@@ -207,7 +207,8 @@ _LIMITED = """
 """
 
 # What is held for an enabled webhook and is not to stay held: what its enabling was to recover, and an event that was
-# planned while it was just being enabled. And whatever is held for a deleted one.
+# planned while it was just being enabled. And whatever is held for a deleted one. A limit that the planner cannot read
+# keeps it from taking all of a webhook's rows to sort them, though the index has them in order.
 _LET_GO = """
     WITH stranded AS MATERIALIZED (
         SELECT delivery.id FROM webhooks_webhook AS webhook
@@ -216,7 +217,7 @@ _LET_GO = """
             WHERE webhook_id = webhook.id AND status = 'HELD' AND created_at >= CASE
                 WHEN webhook.deleted_at IS NULL THEN coalesce(webhook.held_before, '-infinity') ELSE '-infinity' END
             ORDER BY created_at
-            LIMIT 5000
+            LIMIT (SELECT 5000)
         ) AS delivery
         WHERE webhook.disabled_at IS NULL OR webhook.deleted_at IS NOT NULL
         LIMIT 5000
