@@ -142,19 +142,21 @@ def _mark(lane: str) -> str:
 
 
 _client: redis.Redis | None = None
+_making = threading.Lock()
 
 
 def _redis() -> redis.Redis:
     global _client  # noqa: PLW0603  one connection pool for each process
-    if _client is None:
-        _client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2)
-    return _client
+    with _making:  # one that another thread replaces closes, with its end, the connections in use
+        if _client is None:
+            _client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2)
+        return _client
 
 
 def _start_afresh() -> None:
     """A forked child has neither its parent's thread nor a right to its sockets."""
-    global _publisher, _client
-    _publisher, _client = _Publisher(), None
+    global _publisher, _client, _making
+    _publisher, _client, _making = _Publisher(), None, threading.Lock()
 
 
 os.register_at_fork(after_in_child=_start_afresh)

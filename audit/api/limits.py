@@ -4,6 +4,7 @@ It guards our machines, not the truth: where Redis is away, requests pass uncoun
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -28,6 +29,7 @@ PAUSE = 5.0
 logger = logging.getLogger(__name__)
 
 _redis: redis.Redis | None = None
+_making = threading.Lock()
 _ask_again_at = 0.0
 
 
@@ -75,16 +77,22 @@ def rate_limit_headers(get_response: Callable[[HttpRequest], Any]) -> Callable[[
     return lambda request: add(request, get_response(request))
 
 
+def _client() -> redis.Redis:
+    global _redis  # noqa: PLW0603  one connection pool for each process
+    with _making:  # one that another thread replaces closes, with its end, the connections in use
+        if _redis is None:
+            _redis = redis.Redis.from_url(
+                settings.REDIS_URL, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=None
+            )
+        return _redis
+
+
 def _increment(name: str) -> int | None:
-    global _redis, _ask_again_at  # noqa: PLW0603  one connection pool, one pause for each process
+    global _ask_again_at  # noqa: PLW0603  one pause for each process
     if time.monotonic() < _ask_again_at:
         return None
-    if _redis is None:
-        _redis = redis.Redis.from_url(
-            settings.REDIS_URL, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, retry=None
-        )
     try:
-        with _redis.pipeline(transaction=False) as pipeline:
+        with _client().pipeline(transaction=False) as pipeline:
             pipeline.incr(name)
             pipeline.expire(name, WINDOW * 2)
             return int(pipeline.execute()[0])
