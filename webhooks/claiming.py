@@ -140,6 +140,7 @@ _CLAIM = """
     FROM (SELECT) AS always
     LEFT JOIN (claimed JOIN open USING (webhook_id)) ON true
 """
+
 # What died before its request was on record was never sent: its claim is undone, and it is not given up. What died
 # after it may have arrived. Both are repeated outside the schedule and at once, the latter until their worker died ten
 # times in a row: then something about them may be what kills it. What is unsent again and again waits for some seconds,

@@ -29,10 +29,10 @@ CLAIM_MOST = 500
 """Rows of one claim: enough to make a statement worth its while, few enough to be on the wire at once."""
 LOOK_AGAIN = 0.05
 """Seconds between two looks for due rows while the last one found fewer than it could have taken."""
-LISTEN_AGAIN = 0.005
-"""Seconds between two times that it hears whether somebody was called meanwhile."""
 TRY_AGAIN = 0.005
 """The same, where another process had its hands on the endpoints."""
+LISTEN_AGAIN = 0.005
+"""Seconds between two times that it hears whether somebody was called meanwhile."""
 SETTLE_MOST, SETTLE_WITHIN = 250, 0.05
 """Outcomes, and seconds, after which a batch is written."""
 TALLY_EVERY = 0.5
@@ -139,7 +139,8 @@ class Sender:
 
     def _free(self) -> int:
         """How many could be claimed."""
-        if self._closed() or self._room() <= 0:
+        away = self._give_up_at is not None  # Postgres is; a claim would fail, and end the run
+        if away or self._closed() or self._room() <= 0:
             return 0
         return min(self._most, self._wire.capacity - self._wire.in_flight)
 

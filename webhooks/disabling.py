@@ -3,12 +3,10 @@
 A sender must not wait for one company's chain: it delivers for all.
 """
 
+from datetime import datetime
 from typing import Any
 
-from django.utils import timezone
-
 from audit.models import Company
-from jobs.context import JobContext
 from jobs.enqueueing import enqueue
 from webhooks.models import Webhook
 from webhooks.settling import Settlement
@@ -24,8 +22,7 @@ def ask_to_disable(settlement: Settlement) -> None:
     enqueue(DISABLE, payload, company=company, key=str(claimed.webhook_id), now=settlement.finished_at)
 
 
-def disable(context: JobContext) -> dict[str, Any]:
-    """Disable it, unless it has another URL by now: that one has said nothing."""
-    asked = context.payload
-    webhook = Webhook.objects.of(context.company).filter(pk=asked["webhookId"], url=asked["url"]).first()
-    return {"disabled": bool(webhook and webhook.disable(reason=asked["reason"], now=timezone.now(), automatic=True))}
+def disable_as_asked(company: Company, asked: dict[str, Any], *, now: datetime) -> bool:
+    """Disable it, unless it has another URL by now: that one has said nothing. Says whether it was on."""
+    webhook = Webhook.objects.of(company).filter(pk=asked["webhookId"], url=asked["url"]).first()
+    return bool(webhook and webhook.disable(reason=asked["reason"], now=now, automatic=True))

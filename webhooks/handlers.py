@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from django.utils import timezone
+
 from jobs.context import JobContext
 from jobs.registry import exponential, handler
 from webhooks.backlog import work_off
-from webhooks.disabling import DISABLE, disable
+from webhooks.disabling import DISABLE, disable_as_asked
 from webhooks.recovering import RECOVER, recovery_of
 from webhooks.replaying import REPLAY, replay_of
 
@@ -22,4 +24,6 @@ def replay(context: JobContext) -> dict[str, Any]:
     return work_off(context, replay_of(context))
 
 
-handler(DISABLE, max_attempts=10, backoff=PATIENT)(disable)
+@handler(DISABLE, max_attempts=10, backoff=PATIENT)
+def disable(context: JobContext) -> dict[str, Any]:
+    return {"disabled": disable_as_asked(context.company, context.payload, now=timezone.now())}

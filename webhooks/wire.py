@@ -58,12 +58,16 @@ class Wire:
             landed = self._landed.get(timeout=max(timeout, 0)) if timeout > 0 else self._landed.get_nowait()
             while True:
                 if isinstance(landed, BaseException):
-                    raise landed
+                    if not outcomes:
+                        raise landed
+                    self._landed.put(landed)  # what came home before it counts
+                    break
                 outcomes += landed
                 landed = self._landed.get_nowait()
         except Empty:
-            self.in_flight -= len(outcomes)
-            return outcomes
+            pass
+        self.in_flight -= len(outcomes)
+        return outcomes
 
     def _run(self) -> None:
         gathered: Landed = []

@@ -82,12 +82,8 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
     @transaction.atomic
     def redeliver(self, *, now: datetime) -> int:
         """Begin a new round of attempts for those that are at rest; says how many there were."""
-        at_rest = (
-            self.filter(next_attempt_at=None)
-            .exclude(status__in=[Status.SENDING, Status.HELD])
-            .filter(webhook__deleted_at=None)
-        )
-        return at_rest.locked().update(
+        over = self.at_rest().exclude(status=Status.HELD).filter(webhook__deleted_at=None)
+        return over.locked().update(
             status=Status.PENDING, replay=True, next_attempt_at=now, failures=0, lost_in_a_row=0, completed_at=None
         )
 
