@@ -8,7 +8,7 @@ class WebhooksConfig(AppConfig):
         from audit.personal_data import cover, exclude
         from audit.recording import on_recorded
         from jobs import lanes
-        from webhooks import claiming, models
+        from webhooks import claiming, models, rescuing
         from webhooks.planning import LANE, plan_deliveries
 
         on_recorded(plan_deliveries)
@@ -18,7 +18,7 @@ class WebhooksConfig(AppConfig):
                 task="webhooks.deliver",
                 queue="webhooks",
                 next_due=claiming.next_due,
-                rescue=claiming.rescue,
+                rescue=rescuing.rescue,
             )
         )
         cover(

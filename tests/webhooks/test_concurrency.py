@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from jobs.models import WorkerProcess
 from tests.conftest import NOON, draft, open_tenant
 from tests.webhooks.steps import claim, depart
-from webhooks import claiming
+from webhooks import rescuing
 from webhooks.models import Endpoint, Webhook, WebhookAttempt, WebhookDelivery
 
 ROWS = 300
@@ -57,7 +57,7 @@ def test_concurrent_rescuers_take_each_orphan_back_once(due: None) -> None:
     claim(process=process.id, limit=ROWS, now=NOON)
     process.delete()
     rescued: list[int] = []
-    in_threads(4, lambda: rescued.append(claiming.rescue(now=NOON)))
+    in_threads(4, lambda: rescued.append(rescuing.rescue(now=NOON)))
     assert sum(rescued) == ROWS
     assert set(WebhookDelivery.objects.values_list("status", "attempt")) == {("PENDING", 0)}
 
@@ -69,8 +69,8 @@ def test_a_rescue_waits_for_nobody_and_misses_no_attempt_that_is_just_being_reco
     rescued: list[int] = []
     with transaction.atomic():
         departures = depart(claimed, now=NOON)
-        in_threads(1, lambda: rescued.append(claiming.rescue(now=NOON)))
-    in_threads(1, lambda: rescued.append(claiming.rescue(now=NOON)))
+        in_threads(1, lambda: rescued.append(rescuing.rescue(now=NOON)))
+    in_threads(1, lambda: rescued.append(rescuing.rescue(now=NOON)))
     assert (len(departures), rescued) == (5, [0, 5])
     assert set(WebhookAttempt.objects.values_list("result", "number")) == {("lost", 1)}
     assert set(WebhookDelivery.objects.filter(attempt=1).values_list("status", "failures")) == {("FAILED", 0)}
@@ -81,7 +81,7 @@ def test_the_search_for_what_is_held_for_nobody_reads_no_backlog(due: None) -> N
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE webhooks_webhookdelivery")
         cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute("EXPLAIN (ANALYZE, BUFFERS) " + claiming._LET_GO, {"now": NOON})
+        cursor.execute("EXPLAIN (ANALYZE, BUFFERS) " + rescuing._LET_GO, {"now": NOON})
         plan = "\n".join(row[0] for row in cursor.fetchall())
     assert "delivery_held" in plan
     assert "Rows Removed by Filter" not in plan.split("delivery_held")[1].split("->")[0]

@@ -14,7 +14,7 @@ from jobs.models import WorkerProcess
 from tests.conftest import NOON, Clock, Tenant, draft, open_tenant
 from tests.receiver import Receiver
 from tests.webhooks.steps import claim, depart, run_job
-from webhooks import claiming, delivering, departing, settling
+from webhooks import claiming, delivering, departing, rescuing, settling
 from webhooks.delivering import Sender
 from webhooks.models import Endpoint, Webhook, WebhookAttempt, WebhookDelivery
 from webhooks.policy import LOST_LIMIT, RetryPolicy, Verdict
@@ -199,7 +199,7 @@ def test_what_cannot_be_sent_is_told_from_what_was_taken_away(
     tenant.record(draft(), draft())
     stale = claim(process=lease.process_id, limit=10, now=NOON)
     lease.give_up(lease.process_id)
-    claiming.rescue(now=NOON)
+    rescuing.rescue(now=NOON)
     (fresh,) = claim(process=lease.process_id, limit=1, now=NOON)
     assert depart(stale, now=NOON) == []
     assert not WebhookAttempt.objects.exists()
@@ -219,7 +219,7 @@ def test_what_is_held_for_nobody_is_let_go(
     tenant.record()
     assert only().status == "HELD"
     Webhook.objects.update(**change)
-    claiming.rescue(now=NOON)
+    rescuing.rescue(now=NOON)
     assert only().status == status
 
 
@@ -231,7 +231,7 @@ def test_what_was_never_sent_is_never_given_up_and_waits_a_little_after_each_dea
         WebhookDelivery.objects.update(next_attempt_at=NOON)
         claim_one(lease)
         lease.give_up(lease.process_id)
-        claiming.rescue(now=NOON)
+        rescuing.rescue(now=NOON)
         due = only().next_attempt_at
         assert due
         assert 0 <= (due - NOON).total_seconds() <= deaths
@@ -382,7 +382,7 @@ def test_a_process_without_a_live_lease_claims_nothing(tenant: Tenant, webhook: 
 def test_rows_of_a_live_process_are_left_alone(tenant: Tenant, webhook: Webhook, lease: ProcessLease) -> None:
     tenant.record()
     claim_one(lease)
-    assert claiming.rescue(now=NOON) == 0
+    assert rescuing.rescue(now=NOON) == 0
     assert only().status == "SENDING"
 
 
@@ -392,7 +392,7 @@ def test_what_was_claimed_but_not_sent_is_not_called_lost(
     tenant.record()
     claim_one(lease)
     lease.give_up(lease.process_id)
-    assert claiming.rescue(now=NOON) == 1
+    assert rescuing.rescue(now=NOON) == 1
     delivery = only()
     assert (delivery.status, delivery.attempt) == ("PENDING", 0)
     assert delivery.next_attempt_at == NOON
@@ -405,7 +405,7 @@ def test_what_was_on_the_wire_is_lost_and_due_again_outside_the_schedule(
     tenant.record()
     depart([claim_one(lease)], now=NOON)
     lease.give_up(lease.process_id)
-    assert claiming.rescue(now=NOON) == 1
+    assert rescuing.rescue(now=NOON) == 1
     delivery, attempt = only(), WebhookAttempt.objects.get()
     assert (delivery.status, delivery.attempt, delivery.failures) == ("FAILED", 1, 0)
     assert (delivery.next_attempt_at, delivery.lost_in_a_row) == (NOON, 1)
@@ -419,7 +419,7 @@ def test_ten_lost_attempts_in_a_row_are_the_end(tenant: Tenant, webhook: Webhook
         assert only().next_attempt_at == NOON
         depart([claim_one(lease)], now=NOON)
         lease.give_up(lease.process_id)
-        claiming.rescue(now=NOON)
+        rescuing.rescue(now=NOON)
         assert only().lost_in_a_row == number
     assert (only().status, only().next_attempt_at, only().completed_at) == ("FAILED", None, NOON)
 
@@ -430,7 +430,7 @@ def test_a_late_answer_of_a_stale_worker_changes_nothing(tenant: Tenant, webhook
     depart([stale], now=NOON)
     lost = WebhookAttempt.objects.get()
     lease.give_up(lease.process_id)
-    claiming.rescue(now=NOON)
+    rescuing.rescue(now=NOON)
     fresh = claim_one(lease)
     assert settling.settle([settlement(stale, lost)]) == set()
     lost.refresh_from_db()

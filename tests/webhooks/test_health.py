@@ -17,7 +17,7 @@ from tests.conftest import NOON, Tenant, open_tenant
 from tests.hyrelog.dev.workshop import until
 from tests.receiver import Receiver
 from tests.webhooks.steps import run_job
-from webhooks import claiming, health
+from webhooks import health, rescuing
 from webhooks.delivering import Sender
 from webhooks.health import Limits, Step, decide
 from webhooks.models import Endpoint, EndpointHour, Webhook, WebhookAttempt
@@ -372,9 +372,9 @@ def test_recovering_by_enabling_also_works_where_the_webhook_is_on(tenant: Tenan
     webhook.disable(reason="maintenance", now=NOON)
     tenant.record()
     assert webhook.enable(now=NOON + HOUR) == 0
-    claiming.rescue(now=NOON + HOUR)
+    rescuing.rescue(now=NOON + HOUR)
     held = webhook.deliveries.filter(event__workspace=tenant.workspace)
     assert held.get().status == "HELD"
     assert webhook.enable(now=NOON + HOUR, recover=True) is None
-    claiming.rescue(now=NOON + HOUR)
+    rescuing.rescue(now=NOON + HOUR)
     assert held.get().status == "PENDING"

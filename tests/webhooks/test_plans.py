@@ -11,8 +11,9 @@ from django.db import connection
 from jobs.leases import ProcessLease
 from tests.conftest import NOON, Tenant
 from tests.webhooks.large import ROWS, WEBHOOKS, build, drop, explained, indexes_read, rows_read, webhook_ids
-from webhooks.claiming import Claimer, next_due, next_of_limited, rescue
+from webhooks.claiming import Claimer, next_due, next_of_limited
 from webhooks.models import Endpoint, Webhook
+from webhooks.rescuing import rescue
 
 A_FEW = 100
 """Rows, of a million: the heads of what some webhooks have, and what transactions of before left dead beside them."""

@@ -16,7 +16,7 @@ from jobs.models import Job
 from jobs.running import run, run_next
 from tests.api import Api
 from tests.conftest import NOON, Clock, Tenant, draft
-from webhooks import backlog, claiming
+from webhooks import backlog, rescuing
 from webhooks.models import Webhook, WebhookDelivery, webhook
 from webhooks.recovering import RECOVER, Recovery, request_recovery
 
@@ -252,7 +252,7 @@ def due(rows: list[uuid.UUID]) -> list[bool]:
 
 def test_what_was_held_stays_held_when_its_webhook_is_enabled(hook: Webhook, held: list[uuid.UUID]) -> None:
     assert hook.enable(now=NOON + DAY) == 0
-    claiming.rescue(now=NOON + DAY)
+    rescuing.rescue(now=NOON + DAY)
     assert {states()[pk] for pk in held} == {("HELD", False, False)}
     assert hook.enable(now=NOON + DAY) is None
 
@@ -268,7 +268,7 @@ def test_of_very_many_the_rescue_recovers_the_rest(
     monkeypatch.setattr(webhook, "HELD_AT_ONCE", 2)
     assert hook.enable(now=NOON + DAY, recover=True) == 4
     assert due(held) == [True, False, False]
-    assert claiming.rescue(now=NOON + DAY) == 2
+    assert rescuing.rescue(now=NOON + DAY) == 2
     assert due(held) == [True, True, True]
 
 
@@ -277,7 +277,7 @@ def test_an_event_planned_while_its_webhook_was_just_being_enabled_is_let_go_and
 ) -> None:
     hook.enable(now=NOON + DAY)
     stranded = add(tenant, hook, "HELD", at=NOON + DAY)
-    assert claiming.rescue(now=NOON + DAY) == 1
+    assert rescuing.rescue(now=NOON + DAY) == 1
     assert states()[stranded] == ("PENDING", False, True)
     assert due(held) == [False, False, False]
 
@@ -301,7 +301,7 @@ def test_whoever_enables_it_a_second_time_to_recover_gets_all_that_is_held(
 def test_what_is_held_for_a_deleted_webhook_is_cancelled(hook: Webhook, held: list[uuid.UUID]) -> None:
     hook.enable(now=NOON + DAY)
     Webhook.objects.update(deleted_at=NOON)
-    claiming.rescue(now=NOON + DAY)
+    rescuing.rescue(now=NOON + DAY)
     assert {states()[pk][0] for pk in held} == {"CANCELLED"}
 
 

@@ -10,13 +10,14 @@ import pytest
 from jobs.models import WorkerProcess
 from tests.conftest import Clock, draft, open_tenant
 from webhooks import settling
-from webhooks.claiming import Claimed, Claimer, rescue
+from webhooks.claiming import Claimed, Claimer
 from webhooks.departing import Departure, depart
 from webhooks.models import Endpoint, Webhook, WebhookAttempt, WebhookDelivery
 from webhooks.models.delivery import WebhookDeliveryQuerySet
 from webhooks.policy import RetryPolicy
 from webhooks.recovering import Recovery
 from webhooks.replaying import Replay
+from webhooks.rescuing import rescue
 from webhooks.sending.outcome import Kind, Outcome
 from webhooks.settling import Settlement
 from webhooks.tallying import Tally
