@@ -13,13 +13,23 @@ from audit.personal_data import Covered, covered, excluded
 from gdpr import archiving, reading, storage
 from gdpr.models import ExportArchive
 from gdpr.models.archive import KEPT_FOR
+from jobs.backoff import exponential
 from jobs.context import JobContext, Stopped
-from jobs.registry import exponential, handler
+from jobs.registry import FOREVER, handler
 
 EXPORT = "gdpr.export"
 
 
-@handler(EXPORT, queue="exports", max_attempts=5, backoff=exponential(base=10, cap=300))
+@handler(
+    EXPORT,
+    queue="exports",
+    max_attempts=5,
+    backoff=exponential(base=10, cap=300),
+    timeout=86_400,
+    controllable=True,
+    keep_completed=FOREVER,  # the record of an export stays, also of one that failed
+    keep_failed=FOREVER,
+)
 def export(context: JobContext) -> dict[str, Any]:
     """Make an archive; each attempt begins anew, and finds its work done where only the settling was lost."""
     done = ExportArchive.objects.filter(job=context.job).first()

@@ -9,7 +9,8 @@ import os
 import warnings
 from typing import Any
 
-from celery import Celery, signals
+import click
+from celery import Celery, bootsteps, signals
 from kombu.entity import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hyrelog.settings")
@@ -17,14 +18,25 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hyrelog.settings")
 from django.conf import settings
 from django.core import checks
 
+from jobs import registry
 from jobs.apps import QUEUES as JOB_QUEUES
 
 QUEUES = ("webhooks", *JOB_QUEUES, "housekeeping")
-SLOTS_FOR_JOBS = 2
-"""Processes beside those that send (one for each core): one for a job, one kept for ticks."""
+SLOTS_FOR_JOBS = 3
+"""Processes beside those that send (one for each core): two for jobs, one kept for ticks."""
 
 # Celery announces a change of the setting below whenever Redis is lost, although it is set here.
 warnings.filterwarnings("ignore", message=".*worker_cancel_long_running_tasks_on_connection_loss.*")
+
+
+class TakenTypes(bootsteps.Step):  # type: ignore[misc]  # Celery has no types
+    """Which types of jobs a worker takes; its children inherit it."""
+
+    def __init__(self, worker: Any, types: str | None = None, **options: Any) -> None:
+        patterns = settings.JOB_TYPES if types is None else [part.strip() for part in types.split(",") if part.strip()]
+        registry.take_only(patterns)
+        super().__init__(worker, **options)
+
 
 app = Celery("hyrelog")
 app.conf.update(
@@ -94,6 +106,10 @@ app.conf.update(
     },
 )
 app.autodiscover_tasks()
+app.user_options["worker"].add(
+    click.Option(["--types"], help="Patterns of the types of jobs to take, such as 'email:*,report:*' (JOB_TYPES).")
+)
+app.steps["worker"].add(TakenTypes)
 
 
 @signals.celeryd_init.connect

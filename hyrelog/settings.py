@@ -77,6 +77,22 @@ WEBHOOK_DISABLE_AFTER_HOURS = env.hours("WEBHOOK_DISABLE_AFTER_HOURS", 120, most
 WEBHOOK_DISABLE_AFTER_FAILURES = env.integer("WEBHOOK_DISABLE_AFTER_FAILURES", 20, least=1, most=1_000_000)
 """An endpoint is disabled after so long a time of nothing but failures, and no fewer of them in a row."""
 
+# --- Jobs -------------------------------------------------------------------------------------------------------
+
+JOB_CONCURRENCY = env.integer("JOB_CONCURRENCY", 20, least=1, most=10_000)
+"""Jobs of one type that run at the same time, over all workers, where its handler does not say."""
+JOB_TIMEOUT = env.seconds("JOB_TIMEOUT", 300, most=7 * 86_400)
+"""That one attempt may take, where the handler does not say."""
+JOB_TYPES = env.names("JOB_TYPES")
+"""Patterns of the types that this worker takes; empty for all. `--types` wins over it."""
+JOB_SHUTDOWN_TIMEOUT = env.seconds("JOB_SHUTDOWN_TIMEOUT", 15, most=3600)
+"""That running handlers have once their worker was asked to stop; then their jobs are handed back."""
+JOB_RETENTION_DAYS = env.integer("JOB_RETENTION_DAYS", 7, least=1, most=3650)
+JOB_RETENTION_FAILED_DAYS = env.integer("JOB_RETENTION_FAILED_DAYS", 30, least=1, most=3650)
+"""For which completed and cancelled jobs are kept, and dead letters, where the handler does not say."""
+OPERATORS_EMAIL = env.names("OPERATORS_EMAIL")
+"""Who is told of jobs that died for good."""
+
 # --- GDPR -------------------------------------------------------------------------------------------------------
 
 EXPORT_STORAGE = env.folder("EXPORT_STORAGE", HYRELOG_HOME / "exports")

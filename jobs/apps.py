@@ -23,7 +23,12 @@ class JobsConfig(AppConfig):
                     rescue=partial(claiming.rescue, queue),
                 )
             )
-        cover(models.Job, redact={"traceback": "HyreLog's own program text", "claim_token": "names no person"})
+        program_text, token = "HyreLog's own program text", "names no person"
+        cover(models.Job, redact={"traceback": program_text, "claim_token": token})
+        cover(models.JobAttempt, redact={"traceback": program_text, "worker": "names HyreLog's own machines"})
+        cover(models.JobLog)
+        exclude(models.Pause, reason="HyreLog's own operation; no tenant's data")
+        exclude(models.Throttle, reason="counts of the runtime: names companies by id, and nothing of theirs")
         exclude(models.WorkerProcess, reason="HyreLog's own processes; no tenant's data")
         exclude(models.Tick, reason="HyreLog's own schedule; no tenant's data")
         autodiscover_modules("handlers")

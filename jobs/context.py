@@ -1,15 +1,22 @@
 """What a running handler is given: its job, and the ways to tell and be told."""
 
 import time
-from collections.abc import Callable
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
-from audit.models import Company
-from jobs.models import Job
+import structlog
 
-LOOK_EVERY = 1.0
-"""Seconds between two looks at the row: a handler may ask as often as it likes."""
+from audit.models import Company
+from audit.text import storable
+from jobs.models import Job, JobLog
+from jobs.models.log import Level
+from jobs.watching import LOOK_EVERY, Watch
+
+LOG_LINES = 1_000
+"""Lines that one attempt may write into its job's log."""
+LOG_CHARACTERS = 2_000
+"""Of one line; the rest is cut off."""
 
 
 class Unrecoverable(Exception):
@@ -17,27 +24,28 @@ class Unrecoverable(Exception):
 
 
 class Stopped(Exception):
-    """Raised by `JobContext.progress` and `hold_claim` where the handler should end: shutdown, cancelled, lost."""
-
-    pause = timedelta(0)
-    """After which the job is due again; this attempt is not counted."""
+    """Raised where the handler should end: shutdown, cancelled, out of time, taken away. Let it pass."""
 
 
-class Later(Stopped):
-    """Raised by a handler that has to wait: it gives its place to other jobs, and goes on after `pause`."""
+class Snooze(Exception):
+    """Raised by a handler that has to wait: it gives its place to other jobs, and goes on after so many seconds.
 
-    def __init__(self, pause: timedelta) -> None:
-        super().__init__()
-        self.pause = pause
+    The attempt is not counted.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"snoozes for {seconds:g} s")
+        self.pause = timedelta(seconds=seconds)
 
 
 class JobContext:
     """A handler's view of its job."""
 
-    def __init__(self, job: Job, *, stopping: Callable[[], bool]) -> None:
+    def __init__(self, job: Job, *, watch: Watch) -> None:
         self.job = job
-        self._stopping = stopping
-        self._looked_at = time.monotonic()
+        self._watch = watch
+        self._wrote_at = time.monotonic()
+        self._lines = 0
 
     @property
     def company(self) -> Company:
@@ -56,16 +64,51 @@ class JobContext:
         payload: dict[str, Any] = self.job.payload
         return payload
 
+    @cached_property
+    def logger(self) -> Any:
+        """A logger of the process whose lines name the job; for operators."""
+        return structlog.stdlib.get_logger("jobs").bind(job=str(self.job.id), type=self.job.type, attempt=self.attempt)
+
+    def log(self, text: str, *, level: str = "info") -> None:
+        """Write a line into the job's log, which the tenant can read; up to 1,000 for each attempt.
+
+        Levels are `debug`, `info`, `warning` and `error`; raises ValueError for another.
+        """
+        level = Level(level).value
+        self._lines += 1
+        if self._lines > LOG_LINES:
+            return
+        if self._lines == LOG_LINES:
+            text = f"This attempt has written {LOG_LINES} lines; what it says from here on is not kept."
+        kept = storable(text)[:LOG_CHARACTERS]
+        company = self.job.company_id
+        JobLog.objects.create(job=self.job, company_id=company, attempt=self.attempt, level=level, text=kept)
+
+    def should_stop(self) -> bool:
+        """Whether the handler should end: the worker stops, or the job is cancelled, out of time or taken away.
+
+        It costs next to nothing. A handler that leaves its work undone then raises Stopped, or calls `check`.
+        """
+        return self._watch.reason is not None
+
+    def check(self) -> None:
+        """Raise Stopped if the handler should end."""
+        if self.should_stop():
+            raise Stopped
+
+    def wait(self, seconds: float) -> None:
+        """Wait for so long; raises Stopped as soon as the handler should end."""
+        self._watch.wait(seconds)
+        self.check()
+
     def progress(self, fraction: float, *, step: str = "") -> None:
         """Tell how far the job is, from 0 to 1, and raise Stopped if it should end; at most one write a second."""
-        if self._stopping():
-            raise Stopped
         now = time.monotonic()
-        if now - self._looked_at >= LOOK_EVERY:
-            self._looked_at = now
+        if now - self._wrote_at >= LOOK_EVERY:
+            self._wrote_at = now
             self.job.advance(fraction, step=step)
-            if self.job.cancel_requested():
-                raise Stopped
+            self._watch.look()
+        self.check()
 
     def keep(self, result: Any, *, fraction: float) -> None:
         """Write an interim result into the row, in the caller's transaction: `job.result` of the attempt that goes on.

@@ -1,53 +1,157 @@
-"""Enqueueing: a job row in the caller's transaction, and a ring once that is committed."""
+"""Enqueueing: job rows in the caller's transaction, and a ring once that is committed."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import repeat
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from audit.canonical import check
 from audit.models import Company
 from audit.notices import notice
-from jobs import doorbell
+from jobs import doorbell, events
 from jobs.models import Job
+from jobs.payloads import plain
 from jobs.registry import handler_of
+
+TRIES = 5
+"""To insert a job whose key is taken at one moment and free at the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """The job that follows on success. Its payload gets the result of the one before as `result`."""
+
+    type: str
+    payload: dict[str, Any] = field(default_factory=dict)
+    then: "Then | None" = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is kept in the row. Raises UnknownJobType, UncanonicalValue."""
+        handler_of(self.type)
+        check(self.payload, "then.payload")
+        return {"type": self.type, "payload": self.payload, "then": self.then and self.then.as_json()}
 
 
 def enqueue(  # noqa: PLR0913  each is a property of a job
     job_type: str,
-    payload: dict[str, Any],
+    payload: Any,
     *,
-    now: datetime,
     company: Company | None = None,
     key: str | None = None,
     priority: int = 0,
     run_at: datetime | None = None,
     max_attempts: int | None = None,
+    then: Then | None = None,
+    now: datetime | None = None,
 ) -> tuple[Job, bool]:
     """The job, and whether it is new: while one of the same type, company and `key` is active, that one comes back.
 
-    Raises jobs.registry.UnknownJobType, or audit.canonical.UncanonicalValue for a payload that cannot be stored.
+    `payload` is a mapping, or of the type that the handler declares. The row is in the caller's transaction. Raises
+    jobs.registry.UnknownJobType, jobs.payloads.BadPayload, audit.canonical.UncanonicalValue for what cannot be stored.
     """
-    declared = handler_of(job_type)
-    check(payload, "payload")
-    job = Job(
+    job = _job(
+        job_type,
+        payload,
         company=company,
-        type=job_type,
-        queue=declared.queue,
-        payload=payload,
         key=key,
         priority=priority,
-        run_at=run_at or now,
-        max_attempts=max_attempts or declared.max_attempts,
+        run_at=run_at or now or timezone.now(),
+        max_attempts=max_attempts,
+        follow_up=then and then.as_json(),
     )
-    try:
-        with transaction.atomic():
-            job.save(force_insert=True)
-    except IntegrityError:
-        active = Job.objects.active().filter(company=company, type=job_type, key=key).first() if key else None
-        if active is None:
-            raise
-        return active, False
-    notice("job.created", job=job.id, type=job_type, company=company and company.id)
-    doorbell.ring_on_commit(declared.queue)
-    return job, True
+    for _ in range(TRIES):
+        try:
+            with transaction.atomic():
+                job.save(force_insert=True)
+        except IntegrityError:
+            if key is None:
+                raise
+        else:
+            _tell([job])
+            return job, True
+        active = Job.objects.active().filter(company=company, type=job_type, key=key).first()
+        if active:  # else it has just ended
+            return active, False
+    raise KeyContended(job_type, key)
+
+
+class KeyContended(Exception):
+    """Jobs of this type and key come and go too fast to join one; enqueue again."""
+
+    def __init__(self, job_type: str, key: str | None) -> None:
+        super().__init__(f"{job_type!r}, key {key!r}: {self.__doc__}")
+
+
+def enqueue_many(  # noqa: PLR0913
+    job_type: str,
+    payloads: Sequence[Any],
+    *,
+    company: Company | None = None,
+    keys: Sequence[str] | None = None,
+    priority: int = 0,
+    run_at: datetime | None = None,
+    now: datetime | None = None,
+) -> list[Job]:
+    """The new jobs of these payloads, in one statement; whatever has the key of an active job is left out.
+
+    Raises as `enqueue` does; then none was enqueued.
+    """
+    due = run_at or now or timezone.now()
+    jobs = [
+        _job(job_type, payload, company=company, key=key, priority=priority, run_at=due)
+        for payload, key in zip(payloads, keys or repeat(None, len(payloads)), strict=True)
+    ]
+    with transaction.atomic():
+        Job.objects.bulk_create(jobs, ignore_conflicts=True)
+        new = Job.objects.filter(pk__in=[job.pk for job in jobs]).order_by("pk")
+        made = list(new.select_related("company"))
+        _tell(made)
+    return made
+
+
+def enqueue_follow_up(job: Job, *, now: datetime) -> None:
+    """Enqueue what follows a completed job, in the caller's transaction.
+
+    Whether the payload suits its type is seen when it runs: a refusal must not undo what was done before it.
+    """
+    if job.follow_up is None:
+        return
+    following = Job(
+        company_id=job.company_id,
+        type=job.follow_up["type"],
+        queue=handler_of(job.follow_up["type"]).queue,
+        payload={**job.follow_up["payload"], "result": job.result},
+        follow_up=job.follow_up["then"],
+        priority=job.priority,
+        run_at=now,
+        max_attempts=handler_of(job.follow_up["type"]).max_attempts,
+    )
+    following.save(force_insert=True)
+    _tell([following])
+
+
+def _job(job_type: str, payload: Any, *, key: str | None, max_attempts: int | None = None, **properties: Any) -> Job:
+    declared = handler_of(job_type)
+    values = plain(payload)
+    declared.check(values)
+    check(values, "payload")
+    return Job(
+        type=job_type,
+        queue=declared.queue,
+        payload=values,
+        key=key,
+        max_attempts=declared.max_attempts if max_attempts is None else max_attempts,
+        **properties,
+    )
+
+
+def _tell(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        notice("job.created", job=job.id, type=job.type, company=job.company_id)
+    events.tell("created", jobs)
+    for queue in {job.queue for job in jobs}:
+        doorbell.ring_on_commit(queue)

@@ -18,6 +18,9 @@ AHEAD = timedelta(seconds=6)
 LATE = 0.05
 """Seconds by which a bell for a moment comes after it: who came a blink before it would find nothing."""
 
+PASSED_ON_AFTER = 0.5
+"""Seconds until a bell rings again that was heard by the wrong worker: it may go round until the right one is free."""
+
 
 class NextDue(Protocol):
     def __call__(self, *, now: datetime, until: datetime) -> datetime | None: ...
@@ -84,7 +87,19 @@ def ring_if_due(name: str, *, now: datetime, again: bool = False) -> None:
     if moment <= now:
         doorbell.ring(name, again=again)
     else:
+        ring_at(name, moment, now=now)
+
+
+def ring_at(name: str, moment: datetime, *, now: datetime) -> None:
+    """Ring a lane at a moment to come, if it comes before the next poll and a little; that one sees what is later."""
+    if now < moment <= now + AHEAD:
         doorbell.ring_in(name, (moment - now).total_seconds() + LATE)
+
+
+def pass_on(name: str, *, now: datetime) -> None:
+    """Ring a lane that has due work shortly, for a worker that takes other types of job than the one that heard."""
+    if _lanes[name].next_due(now=now, until=now):
+        doorbell.ring_in(name, PASSED_ON_AFTER)
 
 
 def bury() -> int:

@@ -7,7 +7,7 @@ database's clock; what it had claimed is then taken back by any other.
 import logging
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from django.db import Error, connection
 
@@ -22,8 +22,9 @@ logger = logging.getLogger(__name__)
 class ProcessLease:
     """Keeps the calling process registered; `beat`, if given, is called in the thread after each renewal."""
 
-    def __init__(self, *, queues: list[str], beat: Callable[[], None] | None = None) -> None:
+    def __init__(self, *, queues: list[str], types: Sequence[str] = (), beat: Callable[[], None] | None = None) -> None:
         self._queues = queues
+        self._types = list(types)
         self._beat = beat
         self._process_id: uuid.UUID | None = None
         self._lock = threading.Lock()
@@ -61,7 +62,7 @@ class ProcessLease:
         """The row to claim for. Raises django.db.Error if there is none yet and Postgres is away."""
         with self._lock:
             if self._process_id is None:
-                self._process_id = WorkerProcess.objects.register(queues=self._queues).id
+                self._process_id = WorkerProcess.objects.register(queues=self._queues, types=self._types).id
             return self._process_id
 
     def renew(self) -> None:

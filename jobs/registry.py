@@ -1,13 +1,22 @@
 """Handlers: what runs for each type of job. A handler is one decorated function in its app's `handlers.py`."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from fnmatch import fnmatchcase
+from typing import Any, TypeVar, get_type_hints
 
-from jobs.context import JobContext
+from django.conf import settings
 
-Run = Callable[[JobContext], Any]
+from jobs.backoff import Backoff, exponential, interval_of
+from jobs.payloads import PayloadType
+
+Run = TypeVar("Run", bound=Callable[..., Any])
+
+DOUBLING = exponential(base=2, cap=300)
+FOREVER = timedelta.max
+"""For `keep_completed` and `keep_failed`: housekeeping never ends these rows."""
 
 
 class UnknownJobType(LookupError):
@@ -19,34 +28,95 @@ class UnknownJobType(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A type of job: its queue, how often it is tried, and how long it pauses after each failed attempt."""
+    """A type of job, by all that its declaration says (see `handler`)."""
 
     type: str
     queue: str
     max_attempts: int
-    backoff: Callable[[int], timedelta]
-    run: Run
+    backoff: Backoff
+    own_timeout: float | None
+    own_concurrency: int | None
+    company_concurrency: int | None
+    interval: float | None
+    company_interval: float | None
+    public: bool
+    controllable: bool
+    keep_completed: timedelta | None
+    keep_failed: timedelta | None
+    payload_type: PayloadType | None
+    function: Callable[..., Any]
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that one attempt may take."""
+        return settings.JOB_TIMEOUT if self.own_timeout is None else self.own_timeout
+
+    @property
+    def concurrency(self) -> int:
+        """Jobs of the type that run at the same time, over all workers."""
+        return settings.JOB_CONCURRENCY if self.own_concurrency is None else self.own_concurrency
+
+    def check(self, payload: dict[str, Any]) -> None:
+        """Raise jobs.payloads.BadPayload for one that the handler could not take."""
+        if self.payload_type:
+            self.payload_type.read(payload)
+
+    def run(self, context: Any) -> Any:
+        """Call the function for a job. Raises jobs.payloads.BadPayload, and whatever the function raises."""
+        if self.payload_type is None:
+            return self.function(context)
+        return self.function(context, self.payload_type.read(context.payload))
 
 
 _handlers: dict[str, Handler] = {}
+_taken: tuple[str, ...] = ()
 
 
-def exponential(*, base: float, cap: float) -> Callable[[int], timedelta]:
-    """A pause that doubles with each failed attempt: `base` seconds after the first, at most `cap`."""
-    return lambda failed: timedelta(seconds=min(cap, base * 2 ** (failed - 1)))
-
-
-def handler(
+def handler(  # noqa: PLR0913  the declaration holds everything about a type
     job_type: str,
     *,
     queue: str = "jobs",
     max_attempts: int = 3,
-    backoff: Callable[[int], timedelta] = exponential(base=2, cap=300),
+    backoff: Backoff = DOUBLING,
+    timeout: float | None = None,
+    concurrency: int | None = None,
+    company_concurrency: int | None = None,
+    rate: str | None = None,
+    company_rate: str | None = None,
+    public: bool = False,
+    controllable: bool = False,
+    keep_completed: timedelta | None = None,
+    keep_failed: timedelta | None = None,
 ) -> Callable[[Run], Run]:
-    """Declare the decorated function as the handler of a type of job; what it returns is the job's result (JSON)."""
+    """Declare the decorated function as the handler of a type of job; what it returns is the job's result (JSON).
+
+    It takes a jobs.context.JobContext and, if it has a second parameter, the payload as that parameter's type: a
+    pydantic model or a dataclass, checked when a job is enqueued and again when it runs.
+
+    `timeout` is in seconds (JOB_TIMEOUT). `concurrency` (JOB_CONCURRENCY) and `rate` (such as "10/s") hold for the type
+    over all workers, `company_concurrency` and `company_rate` for each company in it. Tenants may create, cancel and
+    retry jobs of a `public` type by the API, and cancel and retry those of a `controllable` one. `keep_completed` and
+    `keep_failed` are how long ended jobs are kept (JOB_RETENTION_DAYS, JOB_RETENTION_FAILED_DAYS).
+    """
 
     def declare(run: Run) -> Run:
-        _handlers[job_type] = Handler(job_type, queue, max_attempts, backoff, run)
+        _handlers[job_type] = Handler(
+            type=job_type,
+            queue=queue,
+            max_attempts=max_attempts,
+            backoff=backoff,
+            own_timeout=timeout,
+            own_concurrency=concurrency,
+            company_concurrency=company_concurrency,
+            interval=interval_of(rate),
+            company_interval=interval_of(company_rate),
+            public=public,
+            controllable=public or controllable,
+            keep_completed=keep_completed,
+            keep_failed=keep_failed,
+            payload_type=_payload_type(job_type, run),
+            function=run,
+        )
         return run
 
     return declare
@@ -60,5 +130,30 @@ def handler_of(job_type: str) -> Handler:
         raise UnknownJobType(job_type) from None
 
 
-def types_of(queue: str) -> list[str]:
-    return [declared.type for declared in _handlers.values() if declared.queue == queue]
+def handlers() -> list[Handler]:
+    return list(_handlers.values())
+
+
+def handlers_in(queue: str) -> list[Handler]:
+    return [declared for declared in _handlers.values() if declared.queue == queue]
+
+
+def take_only(patterns: Sequence[str]) -> None:
+    """Say which types this process takes, by patterns such as `email:*`; none means all."""
+    global _taken  # noqa: PLW0603  a property of the process
+    _taken = tuple(patterns)
+
+
+def taken_patterns() -> tuple[str, ...]:
+    """The patterns of the types that this process takes; empty for all."""
+    return _taken
+
+
+def takes(job_type: str) -> bool:
+    """Whether this process takes jobs of a type."""
+    return not _taken or any(fnmatchcase(job_type, pattern) for pattern in _taken)
+
+
+def _payload_type(job_type: str, run: Callable[..., Any]) -> PayloadType | None:
+    parameters = list(inspect.signature(run).parameters)
+    return PayloadType(job_type, get_type_hints(run)[parameters[1]]) if len(parameters) > 1 else None

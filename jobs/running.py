@@ -1,56 +1,125 @@
 """Running jobs: claim one, call its handler, settle what came of it."""
 
+import random
 import traceback
 import uuid
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
+
+from django.conf import settings
+from django.db import transaction
 
 from audit.canonical import check
 from audit.notices import notice
-from jobs import lanes
-from jobs.claiming import claim
-from jobs.context import JobContext, Stopped, Unrecoverable
+from jobs import alerting, lanes
+from jobs.backoff import with_jitter
+from jobs.claiming import Claimer
+from jobs.context import JobContext, Snooze, Stopped, Unrecoverable
+from jobs.enqueueing import enqueue_follow_up
 from jobs.models import Job
+from jobs.models.attempt import Outcome
+from jobs.payloads import BadPayload
 from jobs.registry import handler_of
+from jobs.stopping import in_a_hurry
+from jobs.watching import Reason, Watch
 
 SURPRISE = "The job failed in a way that its handler did not expect; the operators of HyreLog see the details."
 
 Clock = Callable[[], datetime]
 
 
-def run_next(*, queue: str, process: uuid.UUID, stopping: Callable[[], bool], clock: Clock) -> bool:
-    """Run the next due job of a queue; says whether there was one."""
-    job = claim(queue=queue, process=process, now=clock())
-    if job is None:
+def run_next(
+    claimer: Claimer,
+    *,
+    process: uuid.UUID,
+    stopping: Callable[[], bool],
+    clock: Clock,
+    newcomers_only: bool = False,
+) -> bool:
+    """Run the next due job of a queue, watched by a thread; says whether there was one."""
+    claim = claimer.claim(process=process, now=clock(), newcomers_only=newcomers_only)
+    if claim.opens_at:
+        lanes.ring_at(claimer.queue, claim.opens_at, now=clock())
+    if claim.job is None:
         return False
-    lanes.ring_if_due(queue, now=clock())  # while this one runs, another process may take the next
-    notice("job.started", job=job.id, type=job.type, attempt=job.attempt)
-    won = run(job, stopping=stopping)
-    job.refresh_from_db(fields=["status"])
-    notice("job.settled" if won else "job.taken_away", job=job.id, type=job.type, status=job.status)
+    lanes.ring_if_due(claimer.queue, now=clock())  # while this one runs, another process may take the next
+    run(claim.job, watch=watch_over(claim.job, stopping=stopping, clock=clock), clock=clock)
     return True
 
 
-def run(job: Job, *, stopping: Callable[[], bool]) -> bool:
+def watch_over(job: Job, *, stopping: Callable[[], bool], clock: Clock) -> Watch:
+    """The watch of a claimed job."""
+    return Watch(
+        job,
+        timeout=handler_of(job.type).timeout,
+        stopping=stopping,
+        patience=lambda: 0.0 if in_a_hurry() else settings.JOB_SHUTDOWN_TIMEOUT,
+        settle_timeout=partial(_time_out, clock=clock),
+    )
+
+
+def run(job: Job, *, watch: Watch, clock: Clock) -> bool:
     """Call a claimed job's handler and settle the outcome; says whether the claim still held."""
+    notice("job.started", job=job.id, type=job.type, attempt=job.attempt)
+    won = _call(job, watch, clock)
+    if not won:
+        job.refresh_from_db()
+    notice("job.settled" if won else "job.taken_away", job=job.id, type=job.type, status=job.status)
+    return won
+
+
+def _call(job: Job, watch: Watch, clock: Clock) -> bool:
     declared = handler_of(job.type)
     try:
-        result = declared.run(JobContext(job, stopping=stopping))
+        with watch:
+            result = declared.run(JobContext(job, watch=watch))
         check(result, "result")
-    except Stopped as stopped:
-        return job.finish_cancelled() if job.cancel_requested() else job.hand_back(pause=stopped.pause)
-    except Unrecoverable as error:
-        return job.fail(error=str(error), traceback=traceback.format_exc())
+    except Stopped:
+        return _stop(job, watch.reason, clock)
+    except Snooze as snooze:
+        return job.snooze(snooze.pause)
+    except (Unrecoverable, BadPayload) as error:
+        return _fail(job, error=str(error), traceback=traceback.format_exc(), clock=clock)
     except Exception as error:  # noqa: BLE001  a handler's surprise is recorded in its row
-        return _settle_failure(job, error, pause=declared.backoff(job.attempt))
-    return job.complete(result)
+        # What a surprise says may name hosts, paths and users. It is for operators; the tenant reads `error`.
+        text = f"{SURPRISE} ({type(error).__name__})"
+        return _retry_or_fail(job, error=text, traceback=traceback.format_exc(), clock=clock)
+    return _complete(job, result, now=clock())
 
 
-def _settle_failure(job: Job, error: Exception, *, pause: timedelta) -> bool:
-    # What a surprise says may name hosts, paths and users. It is for operators; the tenant reads `error`.
-    text, trace = f"{SURPRISE} ({type(error).__name__})", traceback.format_exc()
-    if job.cancel_requested():
-        return job.finish_cancelled()
+@transaction.atomic
+def _complete(job: Job, result: object, *, now: datetime) -> bool:
+    """The next of a chain comes into being if and only if this one is done."""
+    won = job.complete(result)
+    if won:
+        enqueue_follow_up(job, now=now)
+    return won
+
+
+def _stop(job: Job, reason: Reason | None, clock: Clock) -> bool:
+    if reason == Reason.TIMEOUT:
+        return _time_out(job, clock=clock)
+    return job.finish_cancelled() if reason == Reason.CANCELLED else job.hand_back()
+
+
+def _time_out(job: Job, *, clock: Clock) -> bool:
+    error = f"timeout: the attempt took longer than {handler_of(job.type).timeout:g} seconds"
+    return _retry_or_fail(job, error=error, clock=clock, outcome=Outcome.TIMED_OUT)
+
+
+def _retry_or_fail(
+    job: Job, *, error: str, clock: Clock, traceback: str = "", outcome: Outcome = Outcome.FAILED
+) -> bool:
     if job.attempt >= job.max_attempts:
-        return job.fail(error=text, traceback=trace)
-    return job.retry_later(error=text, traceback=trace, pause=pause)
+        return _fail(job, error=error, traceback=traceback, clock=clock, outcome=outcome)
+    pause = with_jitter(handler_of(job.type).backoff(job.attempt), lot=random.random())  # noqa: S311  no secret
+    return job.retry_later(error=error, traceback=traceback, pause=pause, outcome=outcome)
+
+
+@transaction.atomic
+def _fail(job: Job, *, error: str, traceback: str, clock: Clock, outcome: Outcome = Outcome.FAILED) -> bool:
+    won = job.fail(error=error, traceback=traceback, outcome=outcome)
+    if won and job.status == Job.Status.FAILED:
+        alerting.died(job, now=clock())
+    return won

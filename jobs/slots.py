@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 
 _file, _path = tempfile.mkstemp(prefix="hyrelog-slots-")
 os.unlink(_path)  # noqa: PTH108  it lives on, nameless, as long as this process and its children
@@ -21,6 +22,8 @@ _called = mmap.mmap(-1, 8)
 ROOM = 1_000
 """Bytes of the file for each kind of slot."""
 LONG, SENDING, WORKING = 0, 1, 2
+ROOMY = 5
+"""Processes from which on there are always two for jobs: one company's jobs then never keep all others' waiting."""
 
 
 def divide(processes: int) -> None:
@@ -32,10 +35,10 @@ def divide(processes: int) -> None:
 @contextmanager
 def sending() -> Iterator[bool]:
     """Hold a slot for sending; yields False where there is none, which those who hold one hear by `calls`."""
-    with _long(SENDING) as mine:
-        if not mine:
+    with _long(SENDING, _processes - (2 if _processes < ROOMY else 3)) as slot:
+        if not slot:
             _called[:] = time.monotonic_ns().to_bytes(len(_called), "little")
-        yield mine
+        yield bool(slot)
 
 
 def shared() -> bool:
@@ -48,34 +51,51 @@ def calls() -> bytes:
     return _called[:]
 
 
-@contextmanager
-def working() -> Iterator[bool]:
-    """Hold a slot for jobs; yields False where there is none."""
-    with _long(WORKING) as mine:
-        yield mine
+class Slot(Enum):
+    """A slot for jobs; the last one is for companies that have none."""
+
+    NONE = 0
+    ONE = 1
+    LAST = 2
+
+    def __bool__(self) -> bool:
+        return self is not Slot.NONE
 
 
 @contextmanager
-def _long(kind: int) -> Iterator[bool]:
-    """Neither kind takes all: each leaves two processes, one to the other kind and one to the ticks.
+def working() -> Iterator[Slot]:
+    """Hold a slot for jobs; yields Slot.NONE where there is none."""
+    with _long(WORKING, _processes - 2) as slot:
+        yield slot
+
+
+@contextmanager
+def _long(kind: int, most: int) -> Iterator[Slot]:
+    """Neither kind takes all: jobs leave two processes, one to senders, one to ticks; senders leave three, if they can.
 
     Of two processes, each kind has one, and ticks wait for either; of one, all take turns.
     """
-    with _slot(kind, _processes - 2) as one, _slot(LONG, max(_processes - 1, min(_processes, 2)), wanted=one) as other:
-        yield one and other
+    both = max(_processes - 1, min(_processes, 2))
+    with _slot(kind, most) as one, _slot(LONG, both, wanted=bool(one)) as other:
+        if not (one and other):
+            yield Slot.NONE
+        elif most > 1 and (one is Slot.LAST or other is Slot.LAST):
+            yield Slot.LAST
+        else:
+            yield Slot.ONE
 
 
 @contextmanager
-def _slot(kind: int, limit: int, *, wanted: bool = True) -> Iterator[bool]:
-    places = range(kind * ROOM, kind * ROOM + max(1, limit)) if wanted else ()
-    for place in places:
+def _slot(kind: int, limit: int, *, wanted: bool = True) -> Iterator[Slot]:
+    places = range(kind * ROOM, kind * ROOM + max(1, limit))
+    for place in places if wanted else ():
         try:
             fcntl.lockf(_file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
         except OSError:
             continue
         try:
-            yield True
+            yield Slot.LAST if place == places[-1] else Slot.ONE
         finally:
             fcntl.lockf(_file, fcntl.LOCK_UN, 1, place)
         return
-    yield False
+    yield Slot.NONE

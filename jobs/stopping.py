@@ -10,8 +10,8 @@ _asked = mmap.mmap(-1, 1)
 
 
 def ask() -> None:
-    """Say, in the parent, that every long task should come to an end."""
-    _asked[0] = 1
+    """Say, in the parent, that every long task should come to an end; said twice, that there is no time left."""
+    _asked[0] = min(_asked[0] + 1, 2)
 
 
 def forget() -> None:
@@ -21,4 +21,9 @@ def forget() -> None:
 
 def asked() -> bool:
     """Whether this worker was asked to stop."""
-    return _asked[0] == 1
+    return _asked[0] > 0
+
+
+def in_a_hurry() -> bool:
+    """Whether it was asked once more."""
+    return _asked[0] > 1

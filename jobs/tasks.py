@@ -1,11 +1,13 @@
 """Celery's view of the runtime: doorbells and ticks, each a few lines before the domain verb."""
 
 import time
+from collections import defaultdict
 
 from celery import shared_task
 from django.utils import timezone
 
-from jobs import doorbell, lanes, slots, stopping, worker
+from jobs import doorbell, lanes, registry, slots, stopping, worker
+from jobs.claiming import Claimer
 from jobs.models import Tick
 from jobs.running import run_next
 
@@ -13,20 +15,36 @@ TIME_BOX = 60.0
 """Seconds after which a task that finds work again and again lets others have its process."""
 
 
+class _Claimers(defaultdict[str, Claimer]):
+    """Each process goes on where it was: the next company's turn comes next."""
+
+    def __missing__(self, lane: str) -> Claimer:
+        self[lane] = Claimer(lane)
+        return self[lane]
+
+
+_claimers = _Claimers()
+
+
 @shared_task(name="jobs.work")
 def work(lane: str) -> None:
     """Run due jobs of a lane until there are none."""
     doorbell.heard(lane)
-    with slots.working() as mine, worker.claiming() as lease:
-        if not mine:
+    with slots.working() as slot, worker.claiming() as lease:
+        if not slot:
             return  # whoever gives a slot back rings again
         ends, worked = time.monotonic() + TIME_BOX, False
         while not stopping.asked() and time.monotonic() < ends:
-            if not run_next(queue=lane, process=lease.process_id, stopping=stopping.asked, clock=timezone.now):
+            process, last = lease.process_id, slot is slots.Slot.LAST
+            if not run_next(
+                _claimers[lane], process=process, stopping=stopping.asked, clock=timezone.now, newcomers_only=last
+            ):
                 break
             worked = True
     if worked:
         lanes.slot_given_back(now=timezone.now())
+    if registry.taken_patterns():
+        lanes.pass_on(lane, now=timezone.now())
 
 
 @shared_task(name="jobs.poll")

@@ -9,7 +9,7 @@ from celery import signals
 from django.db import connection
 from django.utils import timezone
 
-from jobs import lanes, slots, stopping
+from jobs import lanes, registry, slots, stopping
 from jobs.leases import ProcessLease
 from jobs.models import Tick
 
@@ -56,7 +56,8 @@ def ask_to_stop(**_: Any) -> None:
 def begin(**_: Any) -> None:
     """In a child, after the fork."""
     global _lease  # noqa: PLW0603  one lease for each process
-    _lease = ProcessLease(queues=list(_queues), beat=poll_if_beat_is_silent)
+    types = list(registry.taken_patterns())
+    _lease = ProcessLease(queues=list(_queues), types=types, beat=poll_if_beat_is_silent)
     _lease.start()
 
 

@@ -1,5 +1,6 @@
 """What tests of every room share: a tenant, a clock, and clean-up that the append-only triggers would refuse."""
 
+import math
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from django.test import Client
 from audit import recording
 from audit.drafts import Draft
 from audit.models import ApiKey, AuditEvent, Company, Workspace
+from jobs import watching
 from jobs.leases import ProcessLease
 from tests.api import Api
 from tests.receiver import Receiver, serve_receiver
@@ -126,8 +128,10 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def lease(db: None) -> Iterator[ProcessLease]:
+def lease(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessLease]:
     """A lease that this process holds; nobody renews it during the test, which is shorter than 30 s."""
+    # What a test writes is in its own transaction: a thread that looked would see nothing of it.
+    monkeypatch.setattr(watching, "LOOK_EVERY", math.inf)
     lease = ProcessLease(queues=["webhooks", "jobs", "exports"])
     yield lease
     lease.give_up(lease.process_id)

@@ -3,7 +3,7 @@
 Each batch is one short transaction, which also notes how far the job is: whoever goes on after a crash goes on there.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Protocol
 
 from django.db import transaction
@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from audit.chain import timestamp
 from jobs import doorbell
-from jobs.context import JobContext, Later, Unrecoverable
+from jobs.context import JobContext, Snooze, Unrecoverable
 from jobs.enqueueing import enqueue
 from jobs.models import Job
 from webhooks.models import Webhook
@@ -22,8 +22,8 @@ BATCH = 500
 """Rows that one transaction makes due, or events that it looks at."""
 ROOM = 10_000
 """Due deliveries of one webhook beyond which no more are made due."""
-PAUSE = timedelta(seconds=5)
-"""Until a job that found no room looks again; meanwhile others have its place."""
+PAUSE = 5
+"""Seconds until a job that found no room looks again; meanwhile others have its place."""
 
 
 class WebhookOff(Exception):
@@ -86,7 +86,7 @@ def work_off(context: JobContext, task: Task) -> dict[str, Any]:
     so_far["total"] = so_far["done"] + task.left(so_far)
     while True:
         if not has_room(task.webhook, now=timezone.now()):
-            raise Later(PAUSE)
+            raise Snooze(PAUSE)
         with transaction.atomic():
             context.hold_claim()
             try:

@@ -11,7 +11,7 @@ from jobs.enqueueing import enqueue
 from webhooks.models import Webhook
 from webhooks.settling import Settlement
 
-DISABLE = "webhooks.disable"
+DISABLE = "webhook.disable"
 
 
 def ask_to_disable(settlement: Settlement) -> None:

@@ -4,22 +4,25 @@ from typing import Any
 
 from django.utils import timezone
 
+from jobs.backoff import exponential
 from jobs.context import JobContext
-from jobs.registry import exponential, handler
+from jobs.registry import handler
 from webhooks.backlog import work_off
 from webhooks.disabling import DISABLE, disable_as_asked
 from webhooks.recovering import RECOVER, recovery_of
 from webhooks.replaying import REPLAY, replay_of
 
 PATIENT = exponential(base=10, cap=300)
+LONG = 6 * 3600
+"""Seconds; what has to wait gives its place away, so that an attempt seldom lasts."""
 
 
-@handler(RECOVER, max_attempts=10, backoff=PATIENT)
+@handler(RECOVER, max_attempts=10, backoff=PATIENT, timeout=LONG, controllable=True)
 def recover(context: JobContext) -> dict[str, Any]:
     return work_off(context, recovery_of(context))
 
 
-@handler(REPLAY, max_attempts=10, backoff=PATIENT)
+@handler(REPLAY, max_attempts=10, backoff=PATIENT, timeout=LONG, controllable=True)
 def replay(context: JobContext) -> dict[str, Any]:
     return work_off(context, replay_of(context))
 

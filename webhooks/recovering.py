@@ -12,7 +12,7 @@ from webhooks import backlog
 from webhooks.models import Webhook, WebhookDelivery
 from webhooks.models.delivery import WebhookDeliveryQuerySet
 
-RECOVER = "webhooks.recover"
+RECOVER = "webhook.recover"
 STATUSES = ("FAILED", "HELD")
 
 

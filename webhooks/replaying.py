@@ -17,7 +17,7 @@ from webhooks import backlog
 from webhooks.matching import matches
 from webhooks.models import Webhook, WebhookDelivery
 
-REPLAY = "webhooks.replay"
+REPLAY = "webhook.replay"
 AROUND = timedelta(minutes=5)
 """How far an event's id, made when it was recorded, may be from the moment that it was recorded at."""
 

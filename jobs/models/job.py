@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import models, transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
 from django.db.models.functions import Coalesce, Now
 from django.db.models.lookups import IsNull
 
@@ -11,8 +11,13 @@ from audit.chain import timestamp
 from audit.ids import uuid7
 from audit.models import Company
 from audit.text import storable
+from jobs import events
+from jobs.models.attempt import JobAttempt, Outcome
 
-NOBODY = uuid.UUID(int=0)
+NOBODY = uuid.UUID(int=2**128 - 1)
+"""Stands for the company of jobs that have none, where a value is needed: behind all others."""
+BATCH = 500
+"""Rows that one statement changes where many are to be changed."""
 
 
 class Status(models.TextChoices):
@@ -25,6 +30,16 @@ class Status(models.TextChoices):
 
 ACTIVE = (Status.PENDING, Status.PROCESSING)
 
+# Cancelling beats retrying, whenever it was asked for: the one statement that settles looks.
+_UNLESS_CANCELLED = {
+    "status": Case(When(cancel_requested_at=None, then=Value(Status.PENDING)), default=Value(Status.CANCELLED)),
+    "completed_at": Case(When(cancel_requested_at__isnull=False, then=Now())),
+}
+_FAILED_UNLESS_CANCELLED = {
+    "status": Case(When(cancel_requested_at=None, then=Value(Status.FAILED)), default=Value(Status.CANCELLED)),
+    "completed_at": Now(),
+}
+
 
 class JobQuerySet(models.QuerySet["Job"]):
     def due(self, *, now: datetime) -> "JobQuerySet":
@@ -36,6 +51,10 @@ class JobQuerySet(models.QuerySet["Job"]):
     def active(self) -> "JobQuerySet":
         return self.filter(status__in=ACTIVE)
 
+    def dead(self) -> "JobQuerySet":
+        """The dead letters."""
+        return self.filter(status=Status.FAILED)
+
     def locked(self) -> "JobQuerySet":
         """The same rows, locked in id order as everybody locks them, so that no two statements wait for each other.
 
@@ -43,30 +62,45 @@ class JobQuerySet(models.QuerySet["Job"]):
         """
         return Job.objects.filter(pk__in=self.order_by("pk").select_for_update(of=("self",)).values("pk"))
 
-    @transaction.atomic
-    def retry(self, *, now: datetime) -> int:
-        """Give dead letters and cancelled jobs a fresh round of attempts; says how many there were.
+    def retry(self, *, now: datetime, fresh: bool = True) -> int:
+        """Make dead letters and cancelled jobs due again; says how many there were.
 
-        Of those that share a key only the newest begins again, and none where that key's job is active already.
+        `fresh` begins a new round of attempts; otherwise each gets one more. Of those that share a key only the newest
+        begins again, and none where that key's job is active already. Many are taken in batches, each with a
+        transaction of its own unless the caller has one.
         """
         ended = self.filter(status__in=[Status.FAILED, Status.CANCELLED])
-        keyed = ended.filter(key__isnull=False).order_by("company", "type", "key", "-id")
-        newest = keyed.distinct("company", "type", "key").values("pk")
+        newest = ended.filter(key__isnull=False).order_by("company", "type", "key", "-id")
+        newest = newest.distinct("company", "type", "key")
         company = Q(company=OuterRef("company")) | Q(company=None) & Q(IsNull(OuterRef("company"), True))
         taken = Exists(Job.objects.active().filter(company, type=OuterRef("type"), key=OuterRef("key")))
-        return (
-            ended.filter(Q(key=None) | Q(pk__in=newest) & ~taken)
-            .locked()
-            .update(status=Status.PENDING, run_at=now, attempt=0, completed_at=None, cancel_requested_at=None)
-        )
+        chosen = ended.filter(Q(key=None) | Q(pk__in=newest.values("pk")) & ~taken)
+        attempts: dict[str, Any] = {"attempt": 0} if fresh else {"max_attempts": F("attempt") + 1}
+        changes = {"status": Status.PENDING, "run_at": now, "completed_at": None, "cancel_requested_at": None}
+        return chosen.change_each({**changes, **attempts}, event="retrying")
 
-    @transaction.atomic
     def cancel(self, *, now: datetime) -> int:
-        """Cancel waiting jobs at once and ask running ones to stop; says how many of both."""
-        waiting = self.filter(status=Status.PENDING).locked().update(status=Status.CANCELLED, completed_at=now)
-        return waiting + self.filter(status=Status.PROCESSING).locked().update(
-            cancel_requested_at=Coalesce(F("cancel_requested_at"), now, output_field=models.DateTimeField())
+        """Cancel waiting jobs at once and ask running ones to stop; says how many of both. Batches as in `retry`."""
+        waiting = self.filter(status=Status.PENDING).change_each(
+            {"status": Status.CANCELLED, "completed_at": now}, event="cancelled"
         )
+        with transaction.atomic():
+            return waiting + self.filter(status=Status.PROCESSING).locked().update(
+                cancel_requested_at=Coalesce(F("cancel_requested_at"), now, output_field=models.DateTimeField())
+            )
+
+    def change_each(self, changes: dict[str, Any], *, event: str) -> int:
+        """Change every row that is here until it is changed, and tell of each; says how many there were."""
+        count = 0
+        while True:
+            with transaction.atomic():
+                batch = list(self.order_by("pk").values_list("pk", flat=True)[:BATCH])
+                changed = list(self.filter(pk__in=batch).locked().values_list("pk", flat=True))
+                Job.objects.filter(pk__in=changed).update(**changes)
+                events.tell(event, Job.objects.in_bulk(changed).values())
+            count += len(changed)
+            if len(batch) < BATCH:
+                return count
 
 
 class Job(models.Model):
@@ -87,11 +121,15 @@ class Job(models.Model):
     run_at = models.DateTimeField()
     attempt = models.PositiveIntegerField(default=0)
     max_attempts = models.PositiveIntegerField()
+    lost = models.PositiveIntegerField(db_default=0)
+    """Attempts that ended with their process, not by an outcome."""
     progress = models.FloatField(default=0)
     step = models.CharField(max_length=200, blank=True)
     error = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
     result = models.JSONField(null=True)
+    follow_up = models.JSONField(null=True)
+    """The job to enqueue on success: `{"type", "payload", "then"}` (jobs.enqueueing.Then)."""
     claim_token = models.UUIDField(null=True)
     claimed_by = models.UUIDField(null=True)
     cancel_requested_at = models.DateTimeField(null=True)
@@ -116,16 +154,36 @@ class Job(models.Model):
                 | ~Q(status=Status.PROCESSING) & Q(claim_token=None, claimed_by=None),
                 name="job_claimed_exactly_while_processing",
             ),
+            models.CheckConstraint(
+                condition=Q(status__in=ACTIVE, completed_at=None)
+                | ~Q(status__in=ACTIVE) & Q(completed_at__isnull=False),
+                name="job_completed_at_exactly_when_ended",
+            ),
         ]
         indexes = [
-            # The claim: by queue, highest priority first, then the longest due.
-            models.Index("queue", F("priority").desc(), "run_at", "id", name="job_due", condition=Q(status="PENDING")),
-            # The rescue of orphans.
+            # The claim: of each type, company by company, highest priority first, then the longest due.
+            models.Index(
+                "queue",
+                "type",
+                Coalesce("company", NOBODY, output_field=models.UUIDField()),
+                F("priority").desc(),
+                "run_at",
+                "id",
+                name="job_turn",
+                condition=Q(status="PENDING"),
+            ),
+            # The rescue of orphans, and how many of a type and a company run.
             models.Index(fields=["claimed_by"], name="job_claimed", condition=Q(status="PROCESSING")),
             # Whether anything is due, however much is scheduled for later.
             models.Index(fields=["queue", "run_at"], name="job_scheduled", condition=Q(status="PENDING")),
             # The list of a company, newest first, and its export.
             models.Index(fields=["company", "id"], name="job_company"),
+            # A company's jobs by state: counted, and listed newest first.
+            models.Index(fields=["company", "status", "id"], name="job_company_status"),
+            # What has ended: dead letters by type and time, and the end of each by its age.
+            models.Index(
+                fields=["type", "status", "completed_at"], name="job_ended", condition=Q(completed_at__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -138,8 +196,10 @@ class Job(models.Model):
             "type": self.type,
             "status": self.status,
             "progress": self.progress,
+            "step": self.step or None,
             "attempts": self.attempt,
             "maxAttempts": self.max_attempts,
+            "lost": self.lost,
             "priority": self.priority,
             "runAt": timestamp(self.run_at),
             "key": self.key,
@@ -154,40 +214,68 @@ class Job(models.Model):
 
     def advance(self, fraction: float, *, step: str) -> bool:
         """Note how far the job is, from 0 to 1."""
-        return self._settle(progress=max(0.0, min(fraction, 1.0)), step=step[:200], keep_claim=True)
+        if not self._mine().update(progress=_share(fraction), step=step[:200]):
+            return False
+        self.progress, self.step = _share(fraction), step[:200]
+        events.tell("progress", [self])
+        return True
 
     def keep(self, result: Any, *, fraction: float) -> bool:
         """Note what was done so far, for an attempt that goes on from there."""
-        return self._settle(result=result, progress=max(0.0, min(fraction, 1.0)), keep_claim=True)
+        return bool(self._mine().update(result=result, progress=_share(fraction)))
 
-    def cancel_requested(self) -> bool:
-        """Whether somebody asked for its end, or took it away."""
-        return not Job.objects.filter(pk=self.pk, claim_token=self.claim_token, cancel_requested_at=None).exists()
+    def wanted(self) -> bool:
+        """Whether nobody asked for its end, or took it away."""
+        return self._mine().filter(cancel_requested_at=None).exists()
+
+    def claimed(self) -> bool:
+        """Whether nobody took it away."""
+        return self._mine().exists()
 
     def complete(self, result: Any) -> bool:
-        return self._settle(
-            status=Status.COMPLETED, result=result, progress=1.0, error="", traceback="", completed_at=Now()
-        )
+        ended = {"status": Status.COMPLETED, "completed_at": Now(), "error": "", "traceback": ""}
+        return self._settle(Outcome.COMPLETED, event="completed", result=result, progress=1.0, **ended)
 
-    def retry_later(self, *, error: str, traceback: str, pause: timedelta) -> bool:
-        return self._settle(
-            status=Status.PENDING, error=storable(error), traceback=storable(traceback), run_at=Now() + pause
-        )
+    def retry_later(
+        self, *, error: str, traceback: str = "", pause: timedelta, outcome: Outcome = Outcome.FAILED
+    ) -> bool:
+        why = {"error": storable(error), "traceback": storable(traceback)}
+        return self._settle(outcome, event="retrying", run_at=Now() + pause, **_UNLESS_CANCELLED, **why)
 
-    def fail(self, *, error: str, traceback: str = "") -> bool:
-        return self._settle(
-            status=Status.FAILED, error=storable(error), traceback=storable(traceback), completed_at=Now()
-        )
+    def fail(self, *, error: str, traceback: str = "", outcome: Outcome = Outcome.FAILED) -> bool:
+        why = {"error": storable(error), "traceback": storable(traceback)}
+        return self._settle(outcome, event="failed", **_FAILED_UNLESS_CANCELLED, **why)
 
     def finish_cancelled(self) -> bool:
-        return self._settle(status=Status.CANCELLED, completed_at=Now())
+        return self._settle(Outcome.CANCELLED, event="cancelled", status=Status.CANCELLED, completed_at=Now())
 
-    def hand_back(self, *, pause: timedelta = timedelta(0)) -> bool:
-        """Give up the claim as if it had not been made: due after `pause`, the attempt not counted."""
-        return self._settle(status=Status.PENDING, run_at=Now() + pause, attempt=F("attempt") - 1)
+    def hand_back(self) -> bool:
+        """Give up the claim as if it had not been made: due at once, the attempt not counted."""
+        uncounted = {"run_at": Now(), "attempt": F("attempt") - 1}
+        return self._settle(Outcome.HANDED_BACK, event="retrying", **_UNLESS_CANCELLED, **uncounted)
 
-    def _settle(self, *, keep_claim: bool = False, **changes: Any) -> bool:
-        if not keep_claim:
-            changes |= {"claim_token": None, "claimed_by": None}
-        mine = Job.objects.filter(pk=self.pk, status=Status.PROCESSING, claim_token=self.claim_token)
-        return bool(mine.update(**changes))
+    def snooze(self, pause: timedelta) -> bool:
+        """Give the claim's place to others until `pause` is over; the attempt is not counted."""
+        uncounted = {"run_at": Now() + pause, "attempt": F("attempt") - 1}
+        return self._settle(Outcome.SNOOZED, event="retrying", **_UNLESS_CANCELLED, **uncounted)
+
+    def _mine(self) -> JobQuerySet:
+        return Job.objects.filter(pk=self.pk, status=Status.PROCESSING, claim_token=self.claim_token)
+
+    @transaction.atomic
+    def _settle(self, outcome: Outcome, *, event: str, **changes: Any) -> bool:
+        """Give up the claim with these changes; the row, its attempt and what is told of it go together."""
+        attempt, process = self.claim_token, self.claimed_by
+        if attempt is None or process is None:
+            return False
+        if not self._mine().update(claim_token=None, claimed_by=None, **changes):
+            return False
+        self.refresh_from_db()
+        why = {"error": changes.get("error", ""), "traceback": changes.get("traceback", "")}
+        JobAttempt.objects.end(attempt, outcome=outcome, process=process, **why)
+        events.tell("cancelled" if self.status == Status.CANCELLED else event, [self])
+        return True
+
+
+def _share(fraction: float) -> float:
+    return max(0.0, min(fraction, 1.0))

@@ -1,9 +1,11 @@
 import os
 import socket
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.db import models
+from django.db.models import Value
 from django.db.models.functions import Now
 
 from audit.ids import uuid7
@@ -19,10 +21,14 @@ class WorkerProcessQuerySet(models.QuerySet["WorkerProcess"]):
     def expired(self) -> "WorkerProcessQuerySet":
         return self.filter(lease_expires_at__lte=Now())
 
-    def register(self, *, queues: list[str]) -> "WorkerProcess":
+    def register(self, *, queues: list[str], types: Sequence[str] = ()) -> "WorkerProcess":
         """A row for the calling process, with a fresh lease."""
         return self.create(
-            host=socket.gethostname()[:200], pid=os.getpid(), queues=queues, lease_expires_at=Now() + LEASE
+            host=socket.gethostname()[:200],
+            pid=os.getpid(),
+            queues=queues,
+            types=list(types),
+            lease_expires_at=Now() + LEASE,
         )
 
     def renew(self, process_id: uuid.UUID) -> bool:
@@ -43,6 +49,12 @@ class WorkerProcess(models.Model):
     host = models.CharField(max_length=200)
     pid = models.IntegerField()
     queues = models.JSONField(default=list)
+    types = models.JSONField(db_default=Value([], models.JSONField()))
+    """Patterns of the types of jobs that it takes; empty for all."""
+    processed = models.PositiveBigIntegerField(db_default=0)
+    """Attempts at jobs that came to an end in it."""
+    failed = models.PositiveBigIntegerField(db_default=0)
+    """Of these, how many failed or took too long."""
     started_at = models.DateTimeField(db_default=Now())
     lease_expires_at = models.DateTimeField()
 

@@ -22,9 +22,9 @@ from gdpr.requesting import DAY
 from jobs.context import JobContext
 from jobs.leases import ProcessLease
 from jobs.models import Job
-from jobs.running import run_next
 from tests.api import Api
 from tests.conftest import Tenant, draft
+from tests.jobs.steps import run_next
 from webhooks.models import Webhook
 
 EXPORTS = "/v1/key/company/gdpr/exports"
@@ -43,7 +43,7 @@ def request(api: Api, **headers: str) -> Any:
 @pytest.fixture
 def work(lease: ProcessLease) -> Callable[..., Job]:
     def run(*, stopping: Callable[[], bool] = lambda: False) -> Job:
-        assert run_next(queue="exports", process=lease.process_id, stopping=stopping, clock=timezone.now)
+        assert run_next(lease, queue="exports", stopping=stopping)
         return Job.objects.latest("id")
 
     return run
@@ -75,6 +75,7 @@ def test_an_export_holds_every_row_of_the_company_and_none_of_another(
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT count(*) FROM {table.table} WHERE {table.company_column} = %s", [tenant.company.id])
             expected[table.table] = cursor.fetchone()[0]
+    expected["jobs_jobattempt"] = 1  # the one that makes it
     job = work()
     assert job.status == "COMPLETED", job.error
     manifest, rows = contents(job.archive)

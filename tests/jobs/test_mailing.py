@@ -12,8 +12,9 @@ from jobs import handlers
 from jobs.leases import ProcessLease
 from jobs.mailing import EMAIL, mail
 from jobs.models import Job
-from jobs.running import SURPRISE, run_next
+from jobs.running import SURPRISE
 from tests.conftest import NOON, Clock, Tenant
+from tests.jobs.steps import run_next
 from tests.mail_server import MailServer, serve_mail
 
 pytestmark = pytest.mark.django_db
@@ -50,7 +51,7 @@ def send(lease: ProcessLease, clock: Clock) -> Send:
     """Runs the job that is due."""
 
     def run() -> Job:
-        assert run_next(queue="jobs", process=lease.process_id, stopping=lambda: False, clock=clock)
+        assert run_next(lease, clock=clock)
         return Job.objects.get()
 
     return run

@@ -8,13 +8,15 @@ from django.db import IntegrityError, transaction
 
 from audit.canonical import UncanonicalValue
 from jobs import claiming, registry
-from jobs.context import JobContext, Later, Stopped, Unrecoverable
+from jobs.backoff import exponential
+from jobs.context import JobContext, Snooze, Stopped, Unrecoverable
 from jobs.enqueueing import enqueue
 from jobs.leases import ProcessLease
 from jobs.models import Job
-from jobs.registry import UnknownJobType, exponential, handler
-from jobs.running import SURPRISE, run_next
+from jobs.registry import UnknownJobType, handler
+from jobs.running import SURPRISE
 from tests.conftest import NOON, Clock, Tenant
+from tests.jobs.steps import claim, run_next, watch
 
 pytestmark = pytest.mark.django_db
 Status = Job.Status
@@ -30,7 +32,7 @@ def handlers(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def run(lease: ProcessLease, clock: Clock) -> Run:
     def run_one(*, stopping: Callable[[], bool] = lambda: False, queue: str = "jobs") -> bool:
-        return run_next(queue=queue, process=lease.process_id, stopping=stopping, clock=clock)
+        return run_next(lease, queue=queue, stopping=stopping, clock=clock)
 
     return run_one
 
@@ -115,7 +117,7 @@ def test_a_shutdown_hands_the_job_back_uncounted(run: Run) -> None:
 def test_a_handler_that_has_to_wait_gives_its_place_away_uncounted(run: Run, clock: Clock) -> None:
     @handler("test")
     def handle(context: JobContext) -> None:
-        raise Later(timedelta(minutes=5))
+        raise Snooze(300)
 
     job = add()
     assert run()
@@ -129,7 +131,7 @@ def test_a_job_cancelled_while_it_would_wait_ends_cancelled(run: Run) -> None:
     @handler("test")
     def handle(context: JobContext) -> None:
         Job.objects.cancel(now=NOON)
-        raise Later(timedelta(minutes=5))
+        raise Snooze(300)
 
     job = add()
     run()
@@ -205,11 +207,11 @@ def test_of_jobs_with_one_key_only_the_newest_is_retried_and_none_while_it_is_ac
     jobs = [add(company=tenant.company, key="k"), add(key="k"), add(), add()]
     for company, count in ((tenant.company, 2), (None, 1)):
         for _ in range(count):
-            Job.objects.filter(company=company, key="k").update(status=Status.FAILED)
+            Job.objects.filter(company=company, key="k").update(status=Status.FAILED, completed_at=NOON)
             jobs.append(add(company=company, key="k"))
-    Job.objects.filter(key=None).update(status=Status.CANCELLED)
+    Job.objects.filter(key=None).update(status=Status.CANCELLED, completed_at=NOON)
     assert Job.objects.retry(now=NOON) == 2  # those without a key: the others' keys are active
-    Job.objects.update(status=Status.FAILED)
+    Job.objects.update(status=Status.FAILED, completed_at=NOON)
     assert Job.objects.retry(now=NOON) == 4
     newest = [Job.objects.filter(company=company, key="k").latest("id") for company in (tenant.company, None)]
     assert {job.status for job in newest} == {Status.PENDING}
@@ -282,10 +284,8 @@ def test_enqueueing_goes_with_the_caller_s_transaction() -> None:
     assert not Job.objects.exists()
 
 
-def claim(lease: ProcessLease) -> Job:
-    job = claiming.claim(queue="jobs", process=lease.process_id, now=NOON)
-    assert job
-    return job
+def context(job: Job) -> JobContext:
+    return JobContext(job, watch=watch(job))
 
 
 def test_a_dead_worker_s_job_is_due_again_and_the_lost_attempt_counts(lease: ProcessLease) -> None:
@@ -293,7 +293,7 @@ def test_a_dead_worker_s_job_is_due_again_and_the_lost_attempt_counts(lease: Pro
     add()
     for attempt in (1, 2):
         assert claiming.rescue("jobs", now=NOON) == 0
-        assert claim(lease).attempt == attempt
+        assert claim(lease, now=NOON).attempt == attempt
         lease.give_up(lease.process_id)
         assert claiming.rescue("jobs", now=NOON) == 1
     job = Job.objects.get()
@@ -304,18 +304,18 @@ def test_a_dead_worker_s_job_is_due_again_and_the_lost_attempt_counts(lease: Pro
 def test_a_stale_worker_changes_nothing(lease: ProcessLease) -> None:
     declare()
     add()
-    stale = claim(lease)
+    stale = claim(lease, now=NOON)
     lease.give_up(lease.process_id)
     claiming.rescue("jobs", now=NOON)
-    fresh = claim(lease)
+    fresh = claim(lease, now=NOON)
     assert not stale.complete({"stale": True})
     assert not stale.fail(error="stale")
     assert not stale.advance(0.5, step="stale")
     assert not stale.hand_back()
     with pytest.raises(Stopped), transaction.atomic():
-        JobContext(stale, stopping=lambda: False).hold_claim()
+        context(stale).hold_claim()
     with pytest.raises(Stopped):
-        JobContext(stale, stopping=lambda: False).keep({"stale": True}, fraction=1)
+        context(stale).keep({"stale": True}, fraction=1)
     assert fresh.complete({"fresh": True})
     assert Job.objects.get().result == {"fresh": True}
 
@@ -323,7 +323,7 @@ def test_a_stale_worker_changes_nothing(lease: ProcessLease) -> None:
 def test_a_job_without_a_company_says_so() -> None:
     declare()
     with pytest.raises(LookupError, match="runs for no company"):
-        _ = JobContext(add(), stopping=lambda: False).company
+        _ = context(add()).company
 
 
 def test_the_database_ties_the_claim_to_the_state() -> None:

@@ -4,10 +4,8 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
-from django.utils import timezone
-
 from jobs.leases import ProcessLease
-from jobs.running import run_next
+from tests.jobs.steps import run_next
 from webhooks import departing
 from webhooks.claiming import Claimed, Claimer
 
@@ -22,4 +20,4 @@ def depart(claimed: Sequence[Claimed], *, now: datetime, room: int = 1_000_000) 
 
 def run_job(lease: ProcessLease) -> None:
     """The next job of the queue that all small jobs are in."""
-    assert run_next(queue="jobs", process=lease.process_id, stopping=lambda: False, clock=timezone.now)
+    assert run_next(lease)

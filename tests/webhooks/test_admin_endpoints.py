@@ -54,7 +54,7 @@ def test_what_was_given_up_or_held_is_recovered_for_each_webhook_that_is_on(oper
     on, off = (Webhook.objects.register(company=tenant.company, url=f"{URL}/{name}")[0] for name in ("on", "off"))
     off.disable(reason="x", now=timezone.now())
     told = act(operator, "recover", on, off)
-    job = Job.objects.get(type="webhooks.recover")
+    job = Job.objects.get(type="webhook.recover")
     assert job.payload["webhookId"] == str(on.pk)
     assert job.payload["statuses"] == ["FAILED", "HELD"]
     assert f"Job {job.id} recovers those of {on}." in told

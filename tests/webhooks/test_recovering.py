@@ -13,9 +13,9 @@ from jobs import claiming as job_claiming
 from jobs import context
 from jobs.leases import ProcessLease
 from jobs.models import Job
-from jobs.running import run, run_next
 from tests.api import Api
 from tests.conftest import NOON, Clock, Tenant, draft
+from tests.jobs.steps import claim, run, run_next
 from webhooks import backlog, rescuing
 from webhooks.models import Webhook, WebhookDelivery, webhook
 from webhooks.recovering import RECOVER, Recovery, request_recovery
@@ -38,7 +38,7 @@ def work(lease: ProcessLease, clock: Clock) -> Work:
 
     def run_one(*, stopping: Callable[[], bool] = lambda: False) -> Job:
         clock.now = max(clock.now, NOON + DAY)
-        assert run_next(queue="jobs", process=lease.process_id, stopping=stopping, clock=clock)
+        assert run_next(lease, stopping=stopping, clock=clock)
         return Job.objects.get()
 
     return run_one
@@ -135,10 +135,9 @@ def test_after_a_crash_in_the_middle_it_goes_on_and_makes_no_row_due_twice(
         return more
 
     monkeypatch.setattr(Recovery, "step", die)
-    job = job_claiming.claim(queue="jobs", process=lease.process_id, now=NOON + DAY)
-    assert job
+    job = claim(lease, now=NOON + DAY)
     with pytest.raises(SystemExit):
-        run(job, stopping=lambda: False)
+        run(job)
     lease.give_up(lease.process_id)
     assert job_claiming.rescue("jobs", now=NOON) == 1
     assert [pk for pk in rows if states()[pk][2]] == rows[:4]
@@ -154,11 +153,10 @@ def test_after_a_crash_in_the_middle_it_goes_on_and_makes_no_row_due_twice(
 def test_a_stale_worker_makes_nothing_due(tenant: Tenant, hook: Webhook, lease: ProcessLease) -> None:
     row = add(tenant, hook, "HELD")
     begin(hook)
-    stale = job_claiming.claim(queue="jobs", process=lease.process_id, now=NOON + DAY)
-    assert stale
+    stale = claim(lease, now=NOON + DAY)
     lease.give_up(lease.process_id)
     job_claiming.rescue("jobs", now=NOON)
-    assert not run(stale, stopping=lambda: False)
+    assert not run(stale)
     assert states()[row] == ("HELD", False, False)
 
 

@@ -11,9 +11,9 @@ from audit.models import AuditEvent
 from jobs import claiming as job_claiming
 from jobs.leases import ProcessLease
 from jobs.models import Job
-from jobs.running import run, run_next
 from tests.api import Api
 from tests.conftest import Tenant, draft
+from tests.jobs.steps import claim, run, run_next
 from webhooks import backlog
 from webhooks.models import Webhook, WebhookDelivery
 from webhooks.replaying import REPLAY, Replay, request_replay
@@ -33,7 +33,7 @@ def start() -> datetime:
 @pytest.fixture
 def work(lease: ProcessLease) -> Work:
     def run_one() -> Any:
-        assert run_next(queue="jobs", process=lease.process_id, stopping=lambda: False, clock=timezone.now)
+        assert run_next(lease)
         return Job.objects.get()
 
     return run_one
@@ -137,10 +137,9 @@ def test_after_a_crash_it_goes_on_where_it_was_and_sends_nothing_twice(
         return more
 
     monkeypatch.setattr(Replay, "step", die)
-    job = job_claiming.claim(queue="jobs", process=lease.process_id, now=timezone.now())
-    assert job
+    job = claim(lease, now=timezone.now())
     with pytest.raises(SystemExit):
-        run(job, stopping=lambda: False)
+        run(job)
     lease.give_up(lease.process_id)
     job_claiming.rescue("jobs", now=timezone.now())
     assert planned(hook) == ["a.0", "a.1"]

@@ -67,7 +67,7 @@ class Command(BaseCommand):
 
     def _advance(self, recovery: Recovery, so_far: dict[str, Any]) -> bool:
         while not backlog.has_room(recovery.webhook, now=timezone.now()):
-            time.sleep(backlog.PAUSE.total_seconds())
+            time.sleep(backlog.PAUSE)
         try:
             with transaction.atomic():
                 return backlog.advance(recovery, so_far, now=timezone.now())

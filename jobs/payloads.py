@@ -1,0 +1,45 @@
+"""Typed payloads: what a handler's second parameter says of them, held against what is enqueued."""
+
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
+
+from audit.api.errors import path_of, rule_of
+
+
+class BadPayload(ValueError):
+    """A payload breaks a rule of its type; `problems` holds each field with its rule."""
+
+    def __init__(self, job_type: str, problems: list[tuple[str, str]]) -> None:
+        self.problems = problems
+        what = "; ".join(f"{field}: {rule}" for field, rule in problems)
+        super().__init__(f"The payload of a job of the type {job_type!r} is refused: {what}.")
+
+
+class PayloadType:
+    """The type that a handler declares for its payloads: a pydantic model or a dataclass."""
+
+    def __init__(self, job_type: str, annotation: Any) -> None:
+        self._job_type = job_type
+        self._adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+
+    def read(self, payload: Mapping[str, Any]) -> Any:
+        """The payload as its type. Raises BadPayload."""
+        try:
+            return self._adapter.validate_python(payload)
+        except ValidationError as error:
+            problems = [(path_of(("payload", *problem["loc"])), rule_of(problem)) for problem in error.errors()]
+            raise BadPayload(self._job_type, problems) from None
+
+
+def plain(payload: Any) -> dict[str, Any]:
+    """A payload as JSON: a mapping as it is, a pydantic model or a dataclass by its fields."""
+    if isinstance(payload, BaseModel):
+        return payload.model_dump(mode="json", by_alias=True)
+    if is_dataclass(payload) and not isinstance(payload, type):
+        made: dict[str, Any] = to_jsonable_python(payload)
+        return made
+    return dict(payload)
