@@ -53,8 +53,8 @@ class JobIn(BaseModel):
         description="What is to be done.", json_schema_extra=_list_types
     )
     payload: dict[str, Any] = Field(
-        description="What the type asks for, such as `seconds` of `sleep`. At most 262,144 characters (256 KiB), of which"
-        " each object and list takes 64.",
+        description="What the type asks for, such as `seconds` of `sleep`. At most 262,144 characters (256 KiB), of "
+        "which each object and list takes 64.",
         examples=[{"seconds": 10}],
     )
     priority: int = Field(
