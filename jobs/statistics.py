@@ -50,7 +50,7 @@ def statistics_of(jobs: JobQuerySet, *, by: Sequence[str], now: datetime) -> Sta
     A company's, by type, are counted by the index job_company_type alone.
     """
     due = Q(status=Status.PENDING, run_at__lte=now)
-    groups = jobs.order_by().values_list("status", *by).annotate(Count("pk"), Min("run_at", filter=due))
+    groups = jobs.order_by().values_list("status", *by).annotate(count=Count("pk"), since=Min("run_at", filter=due))
     total, parts = Tally(), {name: defaultdict[str, Tally](Tally) for name in by}
     for status, *values, count, waiting_since in groups:
         total.add(status, count, waiting_since)

@@ -12,7 +12,7 @@ def row(tenant: Tenant | None, *, job_type: str = "sleep", status: str = "PENDIN
     held = {"claim_token": uuid.uuid4(), "claimed_by": uuid.uuid4()} if status == "PROCESSING" else {}
     ended = {} if status in ("PENDING", "PROCESSING") else {"completed_at": NOON}
     fields: dict[str, Any] = {"queue": "jobs", "payload": {"seconds": 0}, "run_at": NOON, "max_attempts": 3}
-    company = tenant and tenant.company
+    company = tenant.company if tenant else None
     return Job(company=company, type=job_type, status=status, **{**fields, **held, **ended, **changes})
 
 

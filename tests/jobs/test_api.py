@@ -6,6 +6,7 @@ from django.test import Client
 
 from jobs import registry
 from jobs.api import jobs as routes
+from jobs.backoff import exponential
 from jobs.context import JobContext
 from jobs.enqueueing import enqueue
 from jobs.leases import ProcessLease
@@ -24,7 +25,7 @@ def talkative(monkeypatch: pytest.MonkeyPatch) -> str:
     """A type whose handler logs three lines and fails at its first attempt."""
     monkeypatch.setattr(registry, "_handlers", dict(registry._handlers))
 
-    @handler("test.talkative", max_attempts=2, backoff=registry.exponential(base=0, cap=0))
+    @handler("test.talkative", max_attempts=2, backoff=exponential(base=0, cap=0))
     def talk(context: JobContext) -> dict[str, Any]:
         for number in (1, 2, 3):
             context.log(f"line {number}", level="warning")
@@ -179,7 +180,8 @@ def test_a_log_is_read_page_by_page_the_first_line_first(
     JobLog.objects.create(job=other, company=tenant.company, attempt=1, text="another job's")
     assert run_next(lease)
     assert run_next(lease)
-    lines, cursor, pages = [], None, 0
+    lines: list[dict[str, Any]] = []
+    cursor, pages = None, 0
     while pages == 0 or cursor:
         page = api.get(f"{JOBS}/{job.id}/log", limit=2, **({"cursor": cursor} if cursor else {})).json()
         lines, cursor, pages = lines + page["log"], page["nextCursor"], pages + 1
