@@ -97,8 +97,8 @@ def handler(  # noqa: PLR0913  the declaration holds everything about a type
 
     `timeout` is in seconds (JOB_TIMEOUT). `concurrency` (JOB_CONCURRENCY) and `rate` (such as "10/s") hold for the type
     over all workers, `company_concurrency` and `company_rate` for each company in it. By the API, tenants may
-    create, cancel and retry jobs of a `public` type, cancel those of a `cancellable` one, retry those of a `retryable`
-    one: not of one whose request is held against a limit, which a retry would pass by. `keep_completed` and
+    create, cancel and retry jobs of a `public` type, cancel those of a `cancellable` one, and retry those of a
+    `retryable` one; where requests are held against a limit, a retry would pass it by. `keep_completed` and
     `keep_failed` are how long ended jobs are kept (JOB_RETENTION_DAYS, JOB_RETENTION_FAILED_DAYS).
     """
 

@@ -75,7 +75,8 @@ def _remarks(statistics: Statistics, pauses: list[Pause], *, now: datetime) -> I
 
 def _dead(statistics: Statistics) -> dict[str, int]:
     """Dead letters by type."""
-    return {name: tally.counts["failed"] for name, tally in statistics.parts["type"].items() if tally.counts["failed"]}
+    failed = {name: tally.counts["failed"] for name, tally in statistics.parts["type"].items()}
+    return {name: count for name, count in sorted(failed.items()) if count}
 
 
 def _age(tally: Tally, now: datetime) -> str:
