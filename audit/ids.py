@@ -9,9 +9,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def uuid7() -> uuid.UUID:
-    """A version 7 UUID: 48 bits of Unix milliseconds, then 74 random bits (RFC 9562, section 5.7)."""
-    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
-    value = value & ~(0xF << 76) | 0x7 << 76
+    """A version 7 UUID: 48 bits of Unix milliseconds, 12 of their fraction, 62 random bits (RFC 9562, section 6.2).
+
+    By the fraction, what one thread makes one after the other stays in this order: lines of a log, jobs of a batch.
+    """
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    value = milliseconds << 80 | 0x7 << 76 | (rest * 4096 // 1_000_000) << 64 | int.from_bytes(os.urandom(8), "big")
     value = value & ~(0x3 << 62) | 0x2 << 62
     return uuid.UUID(int=value)
 

@@ -26,7 +26,7 @@ EXPORT = "gdpr.export"
     max_attempts=5,
     backoff=exponential(base=10, cap=300),
     timeout=86_400,
-    controllable=True,
+    cancellable=True,  # a retry would pass by GDPR_EXPORTS_PER_DAY: tenants request another one
     keep_completed=FOREVER,  # the record of an export stays, also of one that failed
     keep_failed=FOREVER,
 )

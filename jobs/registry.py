@@ -40,7 +40,8 @@ class Handler:
     interval: float | None
     company_interval: float | None
     public: bool
-    controllable: bool
+    cancellable: bool
+    retryable: bool
     keep_completed: timedelta | None
     keep_failed: timedelta | None
     payload_type: PayloadType | None
@@ -84,7 +85,8 @@ def handler(  # noqa: PLR0913  the declaration holds everything about a type
     rate: str | None = None,
     company_rate: str | None = None,
     public: bool = False,
-    controllable: bool = False,
+    cancellable: bool = False,
+    retryable: bool = False,
     keep_completed: timedelta | None = None,
     keep_failed: timedelta | None = None,
 ) -> Callable[[Run], Run]:
@@ -94,8 +96,9 @@ def handler(  # noqa: PLR0913  the declaration holds everything about a type
     pydantic model or a dataclass, checked when a job is enqueued and again when it runs.
 
     `timeout` is in seconds (JOB_TIMEOUT). `concurrency` (JOB_CONCURRENCY) and `rate` (such as "10/s") hold for the type
-    over all workers, `company_concurrency` and `company_rate` for each company in it. Tenants may create, cancel and
-    retry jobs of a `public` type by the API, and cancel and retry those of a `controllable` one. `keep_completed` and
+    over all workers, `company_concurrency` and `company_rate` for each company in it. By the API, tenants may
+    create, cancel and retry jobs of a `public` type, cancel those of a `cancellable` one, and retry those of a
+    `retryable` one; where requests are held against a limit, a retry would pass it by. `keep_completed` and
     `keep_failed` are how long ended jobs are kept (JOB_RETENTION_DAYS, JOB_RETENTION_FAILED_DAYS).
     """
 
@@ -111,7 +114,8 @@ def handler(  # noqa: PLR0913  the declaration holds everything about a type
             interval=interval_of(rate),
             company_interval=interval_of(company_rate),
             public=public,
-            controllable=public or controllable,
+            cancellable=public or cancellable,
+            retryable=public or retryable,
             keep_completed=keep_completed,
             keep_failed=keep_failed,
             payload_type=_payload_type(job_type, run),
@@ -132,6 +136,11 @@ def handler_of(job_type: str) -> Handler:
 
 def handlers() -> list[Handler]:
     return list(_handlers.values())
+
+
+def public_types() -> list[str]:
+    """The types of which tenants may create jobs."""
+    return sorted(declared.type for declared in _handlers.values() if declared.public)
 
 
 def handlers_in(queue: str) -> list[Handler]:

@@ -17,12 +17,12 @@ LONG = 6 * 3600
 """Seconds; what has to wait gives its place away, so that an attempt seldom lasts."""
 
 
-@handler(RECOVER, max_attempts=10, backoff=PATIENT, timeout=LONG, controllable=True)
+@handler(RECOVER, max_attempts=10, backoff=PATIENT, timeout=LONG, cancellable=True, retryable=True)
 def recover(context: JobContext) -> dict[str, Any]:
     return work_off(context, recovery_of(context))
 
 
-@handler(REPLAY, max_attempts=10, backoff=PATIENT, timeout=LONG, controllable=True)
+@handler(REPLAY, max_attempts=10, backoff=PATIENT, timeout=LONG, cancellable=True, retryable=True)
 def replay(context: JobContext) -> dict[str, Any]:
     return work_off(context, replay_of(context))
 

@@ -32,18 +32,23 @@ Page = Annotated[PageRequest, Query()]
 
 
 def page(
-    rows: "models.QuerySet[M]", request: PageRequest, *, by: str, item: Callable[[M], Any]
+    rows: "models.QuerySet[M]",
+    request: PageRequest,
+    *,
+    by: str,
+    item: Callable[[M], Any],
+    oldest_first: bool = False,
 ) -> tuple[list[Any], str | None]:
     """One page of `rows`, newest first by the field `by` (unique), and the cursor of the next one, if there is one.
 
-    A page has at most `limit` rows, and fewer where these would be more than about 8 MiB of JSON. Raises ApiError 422
-    for a cursor that no page gave.
+    Or oldest first. A page has at most `limit` rows, and fewer where these would be more than about 8 MiB of JSON.
+    Raises ApiError 422 for a cursor that no page gave.
     """
     field = rows.model._meta.get_field(by)  # noqa: SLF001  Django's public way to a model's fields
     after = _decode(request.cursor, field) if request.cursor else None
     shown: list[Any] = []
     characters = 0
-    for row in _newest_first(rows, by=by, after=after, most=request.limit + 1):
+    for row in _in_order(rows, by=by, after=after, most=request.limit + 1, descending=not oldest_first):
         if len(shown) == request.limit or characters >= MOST_CHARACTERS:
             return shown, _encode(after)
         shown.append(item(row))
@@ -52,11 +57,12 @@ def page(
     return shown, None
 
 
-def _newest_first(rows: "models.QuerySet[M]", *, by: str, after: Any, most: int) -> Iterator[M]:
+def _in_order(rows: "models.QuerySet[M]", *, by: str, after: Any, most: int, descending: bool) -> Iterator[M]:
     size = FEW
+    beyond, order = (f"{by}__lt", f"-{by}") if descending else (f"{by}__gt", by)
     while most > 0:
-        rest = rows if after is None else rows.filter(**{f"{by}__lt": after})
-        chunk = list(rest.order_by(f"-{by}")[: min(size, most)])
+        rest = rows if after is None else rows.filter(**{beyond: after})
+        chunk = list(rest.order_by(order)[: min(size, most)])
         yield from chunk
         if len(chunk) < size:
             return

@@ -2,7 +2,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import models, transaction
+from django.db import IntegrityError, models, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
 from django.db.models.functions import Coalesce, Now
 from django.db.models.lookups import IsNull
@@ -18,6 +18,8 @@ NOBODY = uuid.UUID(int=2**128 - 1)
 """Stands for the company of jobs that have none, where a value is needed: behind all others."""
 BATCH = 500
 """Rows that one statement changes where many are to be changed."""
+REFUSALS = 100
+"""Batches that may meet a key which was taken a moment before, until it is thought to be something else."""
 
 
 class Status(models.TextChoices):
@@ -77,27 +79,42 @@ class JobQuerySet(models.QuerySet["Job"]):
         chosen = ended.filter(Q(key=None) | Q(pk__in=newest.values("pk")) & ~taken)
         attempts: dict[str, Any] = {"attempt": 0} if fresh else {"max_attempts": F("attempt") + 1}
         changes = {"status": Status.PENDING, "run_at": now, "completed_at": None, "cancel_requested_at": None}
-        return chosen.change_each({**changes, **attempts}, event="retrying")
+        return chosen.change_each({**changes, **attempts}, event="retrying", when=Status.PENDING)
 
     def cancel(self, *, now: datetime) -> int:
-        """Cancel waiting jobs at once and ask running ones to stop; says how many of both. Batches as in `retry`."""
-        waiting = self.filter(status=Status.PENDING).change_each(
-            {"status": Status.CANCELLED, "completed_at": now}, event="cancelled"
-        )
-        with transaction.atomic():
-            return waiting + self.filter(status=Status.PROCESSING).locked().update(
-                cancel_requested_at=Coalesce(F("cancel_requested_at"), now, output_field=models.DateTimeField())
-            )
+        """Cancel waiting jobs at once and ask running ones to stop; says how many of both. Batches as in `retry`.
 
-    def change_each(self, changes: dict[str, Any], *, event: str) -> int:
-        """Change every row that is here until it is changed, and tell of each; says how many there were."""
-        count = 0
+        One statement decides for each row which of both it is: what is claimed or handed back just now is not missed.
+        """
+        waits = Q(status=Status.PENDING)
+        changes = {
+            "status": Case(When(waits, then=Value(Status.CANCELLED)), default=F("status")),
+            "completed_at": Case(When(waits, then=Value(now)), output_field=models.DateTimeField()),
+            "cancel_requested_at": now,
+        }
+        unasked = self.filter(waits | Q(status=Status.PROCESSING, cancel_requested_at=None))
+        return unasked.change_each(changes, event="cancelled", when=Status.CANCELLED)
+
+    def change_each(self, changes: dict[str, Any], *, event: str, when: Status) -> int:
+        """Change every row that is here until it is changed; says how many there were.
+
+        Of each that is then in the status `when` it is told.
+        """
+        count = refusals = 0
         while True:
-            with transaction.atomic():
-                batch = list(self.order_by("pk").values_list("pk", flat=True)[:BATCH])
-                changed = list(self.filter(pk__in=batch).locked().values_list("pk", flat=True))
-                Job.objects.filter(pk__in=changed).update(**changes)
-                events.tell(event, Job.objects.in_bulk(changed).values())
+            batch = list(self.order_by("pk").values_list("pk", flat=True)[:BATCH])
+            try:
+                with transaction.atomic():
+                    changed = list(self.filter(pk__in=batch).locked().values_list("pk", flat=True))
+                    Job.objects.filter(pk__in=changed).update(**changes)
+                    jobs = Job.objects.in_bulk(changed).values()
+                    events.tell(event, [job for job in jobs if job.status == when])
+            except IntegrityError:
+                # A job with the key of one of these became active since we looked: the next look leaves it out.
+                refusals += 1
+                if refusals > REFUSALS:
+                    raise
+                continue
             count += len(changed)
             if len(batch) < BATCH:
                 return count
@@ -180,6 +197,8 @@ class Job(models.Model):
             models.Index(fields=["company", "id"], name="job_company"),
             # A company's jobs by state: counted, and listed newest first.
             models.Index(fields=["company", "status", "id"], name="job_company_status"),
+            # A company's jobs of a type, newest first; and all that its statistics read.
+            models.Index(fields=["company", "type", "id"], include=["status", "run_at"], name="job_company_type"),
             # What has ended: dead letters by type and time, and the end of each by its age.
             models.Index(
                 fields=["type", "status", "completed_at"], name="job_ended", condition=Q(completed_at__isnull=False)
