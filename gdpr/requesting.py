@@ -35,8 +35,8 @@ def request_export(*, api_key: ApiKey, scope: str, now: datetime) -> tuple[Job, 
     exports = Job.objects.of(company).filter(type=EXPORT)
     if running := exports.active().filter(key=scope).first():
         return running, False
-    # Those that yielded nothing use up nothing.
-    counted = exports.exclude(status__in=[Job.Status.FAILED, Job.Status.CANCELLED])
+    # One that failed uses up nothing. One that its company cancelled does: request and cancel would go on for ever.
+    counted = exports.exclude(status=Job.Status.FAILED)
     recent = counted.filter(created_at__gt=now - DAY).order_by("created_at")
     if len(recent) >= settings.GDPR_EXPORTS_PER_DAY:
         limit = settings.GDPR_EXPORTS_PER_DAY

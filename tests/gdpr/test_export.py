@@ -179,12 +179,19 @@ def test_a_company_has_five_exports_a_day(api: Api, other_api: Api, work: Work) 
     assert request(api).status_code == 202
 
 
-def test_an_export_that_failed_or_was_cancelled_uses_up_none_of_the_five(api: Api, work: Work) -> None:
-    for status in ("FAILED", "CANCELLED") * 3:
+def test_an_export_that_failed_uses_up_none_of_the_five(api: Api, work: Work) -> None:
+    for _ in range(6):
         assert request(api).status_code == 202
         work()
-        Job.objects.filter(type=EXPORT, status="COMPLETED").update(status=status)
+        Job.objects.filter(type=EXPORT, status="COMPLETED").update(status="FAILED")
     assert request(api).status_code == 202
+
+
+def test_requesting_and_cancelling_does_not_go_on_for_ever(api: Api) -> None:
+    for _ in range(5):
+        job = request(api).json()["jobId"]
+        assert api.post(f"/v1/key/company/jobs/{job}/cancel").json()["status"] == "CANCELLED"
+    assert request(api).status_code == 429
 
 
 def test_the_same_idempotency_key_is_the_same_request(api: Api, work: Work) -> None:
