@@ -26,6 +26,13 @@ class UnknownJobType(LookupError):
         super().__init__(f"No handler declares the job type {job_type!r}; there are: {', '.join(sorted(_handlers))}.")
 
 
+class BadHandler(TypeError):
+    """A handler takes its context and, if it wants one, its payload: a second parameter with the payload's type."""
+
+    def __init__(self, job_type: str, run: Callable[..., Any]) -> None:
+        super().__init__(f"{run!r} is no handler for {job_type!r}: it takes {inspect.signature(run)}. {self.__doc__}")
+
+
 @dataclass(frozen=True, slots=True)
 class Handler:
     """A type of job, by all that its declaration says (see `handler`)."""
@@ -96,7 +103,8 @@ def handler(  # noqa: PLR0913  the declaration holds everything about a type
     `timeout` is in seconds (JOB_TIMEOUT). `concurrency` (JOB_CONCURRENCY) and `rate` (such as "10/s") hold for the type
     over all workers, `company_concurrency` and `company_rate` for each company in it. Tenants may create, cancel and
     retry jobs of a `public` type by the API, and cancel and retry those of a `controllable` one. `keep_completed` and
-    `keep_failed` are how long ended jobs are kept (JOB_RETENTION_DAYS, JOB_RETENTION_FAILED_DAYS).
+    `keep_failed` are how long ended jobs are kept (JOB_RETENTION_DAYS, JOB_RETENTION_FAILED_DAYS). Raises BadHandler,
+    jobs.backoff.BadRate.
     """
 
     def declare(run: Run) -> Run:
@@ -155,5 +163,9 @@ def takes(job_type: str) -> bool:
 
 
 def _payload_type(job_type: str, run: Callable[..., Any]) -> PayloadType | None:
-    parameters = list(inspect.signature(run).parameters)
-    return PayloadType(job_type, get_type_hints(run)[parameters[1]]) if len(parameters) > 1 else None
+    match list(inspect.signature(run).parameters):
+        case [_]:
+            return None
+        case [_, payload] if payload in (hints := get_type_hints(run)):
+            return PayloadType(job_type, hints[payload])
+    raise BadHandler(job_type, run)
