@@ -178,7 +178,7 @@ def test_it_runs_outside_a_transaction_and_leaves_no_process() -> None:
 
     @handler("test")
     def handle(context: JobContext) -> int:
-        return WorkerProcess.objects.get(pk=context.job.claimed_by).pid
+        return WorkerProcess.objects.alive().get().pid
 
     job = enqueue("test", {}, company=tenant.company, then=Then("test"))[0]
     assert run_enqueued(job).result == os.getpid()

@@ -15,4 +15,6 @@ def source() -> Iterator[Source]:
 
 @pytest.fixture
 def connector(tenant: Tenant, source: Source) -> Connector:
-    return Connector.objects.create(company=tenant.company, name="shop", url=source.url)
+    connector = Connector(company=tenant.company, name="shop", url=source.url)
+    connector.save()
+    return connector

@@ -103,7 +103,7 @@ def test_after_five_attempts_it_is_a_dead_letter_that_keeps_what_was_stored(
     source.pages, source.failures = THREE_PAGES, [None, *[500] * 10]
     job = run(tenant, attempts=10)
     assert (job.status, job.attempt, len(source.asked)) == (Status.FAILED, 5, 6)
-    assert (stored(), job.result["pages"]) == (["r1", "r2"], 1)
+    assert (stored(), job.result) == (["r1", "r2"], {"pages": 1, "reviews": 2, "cursor": "1"})
 
 
 def test_its_pauses_double_from_two_seconds_to_thirty_two() -> None:

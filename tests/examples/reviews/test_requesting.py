@@ -52,7 +52,9 @@ def test_a_scoring_follows_the_ingest_and_knows_its_result(
     score = Job.objects.get(type="score_run")
     assert score.payload["result"] == ingest.result == {"pages": 2, "reviews": 2, "cursor": None}
     score = run_enqueued(score)
-    assert (score.result["count"], score.result["meanScore"]) == (2, 62.5), score.traceback
+    assert score.status == Job.Status.COMPLETED, score.traceback
+    assert score.result
+    assert (score.result["count"], score.result["meanScore"]) == (2, 62.5)
     assert score.log.get().text == "follows an ingest of 2 reviews"
 
 
