@@ -51,15 +51,8 @@ def test_what_it_does_not_say_comes_from_the_settings(settings: Any) -> None:
     settings.JOB_TIMEOUT, settings.JOB_CONCURRENCY = 77, 8
     declared = handler_of("test")
     assert (declared.timeout, declared.concurrency) == (77, 8)
-    assert (declared.public, declared.controllable) == (False, False)
+    assert not declared.public
     assert [declared.backoff(failed).total_seconds() for failed in (1, 2, 99)] == [2, 4, 300]
-
-
-def test_a_public_type_is_controllable_and_a_controllable_one_not_public() -> None:
-    handler("public", public=True)(lambda context: None)
-    handler("controllable", controllable=True)(lambda context: None)
-    declared = [handler_of(each) for each in ("public", "controllable")]
-    assert [(each.public, each.controllable) for each in declared] == [(True, True), (False, True)]
 
 
 def test_only_types_that_harm_nobody_are_public() -> None:
@@ -109,6 +102,8 @@ def test_an_unknown_type_names_those_that_there_are() -> None:
     ],
 )
 def test_a_process_takes_the_types_of_its_patterns(patterns: list[str], taken: list[str], left: list[str]) -> None:
+    for job_type in (*taken, *left):
+        handler(job_type)(lambda context: None)
     take_only(patterns)
     assert [each for each in [*taken, *left] if takes(each)] == taken
 

@@ -26,7 +26,7 @@ class Source:
     pages: list[list[dict[str, Any]]] = field(default_factory=list)
     failures: list[int | bytes | None] = field(default_factory=list)
     asked: list[dict[str, str]] = field(default_factory=list)
-    before_answer: Callable[[], None] = lambda: None
+    before_answer: Callable[[], object] = lambda: None
 
     def answer(self, asked: dict[str, str]) -> tuple[int, bytes]:
         self.asked.append(asked)
