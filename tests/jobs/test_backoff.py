@@ -42,7 +42,23 @@ def test_a_rate_is_an_interval_between_two_starts(rate: str | None, interval: fl
     assert interval_of(rate) == interval
 
 
-BAD = ["", "10", "/s", "0/s", "-1/s", "1.5/s", "10 / s", "10/S", "10/sec", "10/w", "s/10", " 10/s", "10/s\n", "1e3/s"]
+BAD = [
+    "",
+    "10",
+    "/s",
+    "0/s",
+    "-1/s",
+    "1.5/s",
+    "10 / s",
+    "10/S",
+    "10/sec",
+    "10/w",
+    "s/10",
+    " 10/s",
+    "10/s\n",
+    "1e3/s",
+    "1\u0660/s",
+]
 
 
 @pytest.mark.parametrize("rate", BAD)
