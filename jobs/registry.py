@@ -26,13 +26,6 @@ class UnknownJobType(LookupError):
         super().__init__(f"No handler declares the job type {job_type!r}; there are: {', '.join(sorted(_handlers))}.")
 
 
-class BadHandler(TypeError):
-    """A handler takes its context and, if it wants one, its payload: a second parameter with the payload's type."""
-
-    def __init__(self, job_type: str, run: Callable[..., Any]) -> None:
-        super().__init__(f"{run!r} is no handler for {job_type!r}: it takes {inspect.signature(run)}. {self.__doc__}")
-
-
 @dataclass(frozen=True, slots=True)
 class Handler:
     """A type of job, by all that its declaration says (see `handler`)."""
@@ -75,6 +68,13 @@ class Handler:
         return self.function(context, self.payload_type.read(context.payload))
 
 
+class BadHandler(TypeError):
+    """A handler takes its context and, if it wants one, its payload: a second parameter with the payload's type."""
+
+    def __init__(self, job_type: str, run: Callable[..., Any]) -> None:
+        super().__init__(f"{run!r} is no handler for {job_type!r}: it takes {inspect.signature(run)}. {self.__doc__}")
+
+
 _handlers: dict[str, Handler] = {}
 _taken: tuple[str, ...] = ()
 
@@ -98,13 +98,12 @@ def handler(  # noqa: PLR0913  the declaration holds everything about a type
     """Declare the decorated function as the handler of a type of job; what it returns is the job's result (JSON).
 
     It takes a jobs.context.JobContext and, if it has a second parameter, the payload as that parameter's type: a
-    pydantic model or a dataclass, checked when a job is enqueued and again when it runs.
+    pydantic model or a dataclass, checked when a job is enqueued and again when it runs. Raises BadHandler, BadRate.
 
     `timeout` is in seconds (JOB_TIMEOUT). `concurrency` (JOB_CONCURRENCY) and `rate` (such as "10/s") hold for the type
     over all workers, `company_concurrency` and `company_rate` for each company in it. Tenants may create, cancel and
     retry jobs of a `public` type by the API, and cancel and retry those of a `controllable` one. `keep_completed` and
-    `keep_failed` are how long ended jobs are kept (JOB_RETENTION_DAYS, JOB_RETENTION_FAILED_DAYS). Raises BadHandler,
-    jobs.backoff.BadRate.
+    `keep_failed` are how long ended jobs are kept (JOB_RETENTION_DAYS, JOB_RETENTION_FAILED_DAYS).
     """
 
     def declare(run: Run) -> Run:

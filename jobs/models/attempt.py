@@ -22,7 +22,6 @@ class Outcome(models.TextChoices):
 
 FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT)
 UNCOUNTED = (Outcome.HANDED_BACK, Outcome.SNOOZED)
-"""After these the job goes on under the same number."""
 
 
 class JobAttemptManager(models.Manager["JobAttempt"]):
