@@ -34,7 +34,7 @@ def interval_of(rate: str | None) -> float | None:
     """Seconds between two starts at a rate such as `10/s`, spread evenly; None for none. Raises BadRate."""
     if rate is None:
         return None
-    match = re.fullmatch(r"([1-9]\d*)/([smhd])", rate)
+    match = re.fullmatch(r"([1-9][0-9]*)/([smhd])", rate)
     if match is None:
         raise BadRate(rate)
     return _PERIODS[match[2]] / int(match[1])

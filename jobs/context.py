@@ -6,10 +6,13 @@ from functools import cached_property
 from typing import Any
 
 import structlog
+from django.db.models import Max
 
+from audit import canonical
 from audit.models import Company
 from audit.text import storable
 from jobs.models import Job, JobLog
+from jobs.models.attempt import UNCOUNTED
 from jobs.models.log import Level
 from jobs.watching import LOOK_EVERY, Watch
 
@@ -45,7 +48,7 @@ class JobContext:
         self.job = job
         self._watch = watch
         self._wrote_at = time.monotonic()
-        self._lines = 0
+        self._lines: int | None = None
 
     @property
     def company(self) -> Company:
@@ -75,7 +78,7 @@ class JobContext:
         Levels are `debug`, `info`, `warning` and `error`; raises ValueError for another.
         """
         level = Level(level).value
-        self._lines += 1
+        self._lines = (self._written() if self._lines is None else self._lines) + 1
         if self._lines > LOG_LINES:
             return
         if self._lines == LOG_LINES:
@@ -83,6 +86,12 @@ class JobContext:
         kept = storable(text)[:LOG_CHARACTERS]
         company = self.job.company_id
         JobLog.objects.create(job=self.job, company_id=company, attempt=self.attempt, level=level, text=kept)
+
+    def _written(self) -> int:
+        """Lines that this attempt has in the log: some, where it was snoozed or handed back before."""
+        lines = JobLog.objects.filter(job=self.job, attempt=self.attempt)
+        last = self.job.history.exclude(outcome__in=UNCOUNTED).aggregate(Max("ended_at"))["ended_at__max"]
+        return (lines.filter(at__gt=last) if last else lines).count()
 
     def should_stop(self) -> bool:
         """Whether the handler should end: the worker stops, or the job is cancelled, out of time or taken away.
@@ -113,8 +122,9 @@ class JobContext:
     def keep(self, result: Any, *, fraction: float) -> None:
         """Write an interim result into the row, in the caller's transaction: `job.result` of the attempt that goes on.
 
-        Raises Stopped if the claim was taken away.
+        Raises Stopped if the claim was taken away, audit.canonical.UncanonicalValue for what cannot be stored.
         """
+        canonical.check(result, "result")
         if not self.job.keep(result, fraction=fraction):
             raise Stopped
 

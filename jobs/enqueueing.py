@@ -19,21 +19,33 @@ from jobs.registry import handler_of
 
 TRIES = 5
 """To insert a job whose key is taken at one moment and free at the next."""
+KEY_ONCE = "job_key_once_while_active"
+"""The constraint that keeps a key from being active twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Then:
-    """The job that follows on success. Its payload gets the result of the one before as `result`."""
+    """The job that follows on success. Its payload gets the result of the one before as `result`.
+
+    `payload` is a mapping, or of the type that the handler declares, in which `result` is optional then.
+    """
 
     type: str
-    payload: dict[str, Any] = field(default_factory=dict)
+    payload: Any = field(default_factory=dict)
     then: "Then | None" = None
 
     def as_json(self) -> dict[str, Any]:
-        """As it is kept in the row. Raises UnknownJobType, UncanonicalValue."""
-        handler_of(self.type)
-        check(self.payload, "then.payload")
-        return {"type": self.type, "payload": self.payload, "then": self.then and self.then.as_json()}
+        """As it is kept in the row. Raises UnknownJobType, BadPayload, UncanonicalValue."""
+        declared, payload = handler_of(self.type), plain(self.payload, job_type=self.type)
+        check(payload, "then.payload")
+        return {
+            "type": self.type,
+            "payload": payload,
+            "then": self.then and self.then.as_json(),
+            # Said here, for the worker that completes the first one may be of a release that knows no such type.
+            "queue": declared.queue,
+            "maxAttempts": declared.max_attempts,
+        }
 
 
 def enqueue(  # noqa: PLR0913  each is a property of a job
@@ -67,8 +79,8 @@ def enqueue(  # noqa: PLR0913  each is a property of a job
         try:
             with transaction.atomic():
                 job.save(force_insert=True)
-        except IntegrityError:
-            if key is None:
+        except IntegrityError as error:
+            if not _says_the_key_is_taken(error):
                 raise
         else:
             _tell([job])
@@ -91,24 +103,26 @@ def enqueue_many(  # noqa: PLR0913
     payloads: Sequence[Any],
     *,
     company: Company | None = None,
-    keys: Sequence[str] | None = None,
+    keys: Sequence[str | None] | None = None,
     priority: int = 0,
     run_at: datetime | None = None,
     now: datetime | None = None,
 ) -> list[Job]:
-    """The new jobs of these payloads, in one statement; whatever has the key of an active job is left out.
+    """The new jobs of these payloads, in their order, by one INSERT; what has the key of an active job is left out.
 
-    Raises as `enqueue` does; then none was enqueued.
+    `keys` has one for each payload. Raises as `enqueue` does, and ValueError where the numbers differ; then none was
+    enqueued.
     """
     due = run_at or now or timezone.now()
     jobs = [
         _job(job_type, payload, company=company, key=key, priority=priority, run_at=due)
-        for payload, key in zip(payloads, keys or repeat(None, len(payloads)), strict=True)
+        for payload, key in zip(payloads, repeat(None, len(payloads)) if keys is None else keys, strict=True)
     ]
     with transaction.atomic():
-        Job.objects.bulk_create(jobs, ignore_conflicts=True)
-        new = Job.objects.filter(pk__in=[job.pk for job in jobs]).order_by("pk")
-        made = list(new.select_related("company"))
+        # In the order of their keys: of two callers with the same ones, one waits for the other, and never both.
+        Job.objects.bulk_create(sorted(jobs, key=lambda job: job.key or ""), ignore_conflicts=True)
+        new = Job.objects.select_related("company").in_bulk([job.pk for job in jobs])
+        made = [new[job.pk] for job in jobs if job.pk in new]
         _tell(made)
     return made
 
@@ -123,12 +137,12 @@ def enqueue_follow_up(job: Job, *, now: datetime) -> None:
     following = Job(
         company_id=job.company_id,
         type=job.follow_up["type"],
-        queue=handler_of(job.follow_up["type"]).queue,
+        queue=job.follow_up["queue"],
         payload={**job.follow_up["payload"], "result": job.result},
         follow_up=job.follow_up["then"],
         priority=job.priority,
         run_at=now,
-        max_attempts=handler_of(job.follow_up["type"]).max_attempts,
+        max_attempts=job.follow_up["maxAttempts"],
     )
     following.save(force_insert=True)
     _tell([following])
@@ -136,7 +150,7 @@ def enqueue_follow_up(job: Job, *, now: datetime) -> None:
 
 def _job(job_type: str, payload: Any, *, key: str | None, max_attempts: int | None = None, **properties: Any) -> Job:
     declared = handler_of(job_type)
-    values = plain(payload)
+    values = plain(payload, job_type=job_type)
     declared.check(values)
     check(values, "payload")
     return Job(
@@ -147,6 +161,11 @@ def _job(job_type: str, payload: Any, *, key: str | None, max_attempts: int | No
         max_attempts=declared.max_attempts if max_attempts is None else max_attempts,
         **properties,
     )
+
+
+def _says_the_key_is_taken(error: IntegrityError) -> bool:
+    diagnosis = getattr(error.__cause__, "diag", None)
+    return diagnosis is not None and diagnosis.constraint_name == KEY_ONCE
 
 
 def _tell(jobs: Sequence[Job]) -> None:

@@ -35,11 +35,12 @@ class PayloadType:
             raise BadPayload(self._job_type, problems) from None
 
 
-def plain(payload: Any) -> dict[str, Any]:
-    """A payload as JSON: a mapping as it is, a pydantic model or a dataclass by its fields."""
+def plain(payload: Any, *, job_type: str) -> dict[str, Any]:
+    """A payload as JSON: a mapping as it is, a pydantic model or a dataclass by its fields. Raises BadPayload."""
     if isinstance(payload, BaseModel):
-        return payload.model_dump(mode="json", by_alias=True)
-    if is_dataclass(payload) and not isinstance(payload, type):
-        made: dict[str, Any] = to_jsonable_python(payload)
-        return made
+        payload = payload.model_dump(mode="json", by_alias=True)
+    elif is_dataclass(payload) and not isinstance(payload, type):
+        payload = to_jsonable_python(payload)
+    if not isinstance(payload, Mapping):
+        raise BadPayload(job_type, [("payload", "must be a JSON object")])
     return dict(payload)

@@ -69,6 +69,13 @@ class Handler:
         return self.function(context, self.payload_type.read(context.payload))
 
 
+class BadHandler(TypeError):
+    """A handler takes its context and, if it wants one, its payload: a second parameter with the payload's type."""
+
+    def __init__(self, job_type: str, run: Callable[..., Any]) -> None:
+        super().__init__(f"{run!r} is no handler for {job_type!r}: it takes {inspect.signature(run)}. {self.__doc__}")
+
+
 _handlers: dict[str, Handler] = {}
 _taken: tuple[str, ...] = ()
 
@@ -93,7 +100,7 @@ def handler(  # noqa: PLR0913  the declaration holds everything about a type
     """Declare the decorated function as the handler of a type of job; what it returns is the job's result (JSON).
 
     It takes a jobs.context.JobContext and, if it has a second parameter, the payload as that parameter's type: a
-    pydantic model or a dataclass, checked when a job is enqueued and again when it runs.
+    pydantic model or a dataclass, checked when a job is enqueued and again when it runs. Raises BadHandler, BadRate.
 
     `timeout` is in seconds (JOB_TIMEOUT). `concurrency` (JOB_CONCURRENCY) and `rate` (such as "10/s") hold for the type
     over all workers, `company_concurrency` and `company_rate` for each company in it. By the API, tenants may
@@ -164,5 +171,9 @@ def takes(job_type: str) -> bool:
 
 
 def _payload_type(job_type: str, run: Callable[..., Any]) -> PayloadType | None:
-    parameters = list(inspect.signature(run).parameters)
-    return PayloadType(job_type, get_type_hints(run)[parameters[1]]) if len(parameters) > 1 else None
+    match list(inspect.signature(run).parameters):
+        case [_]:
+            return None
+        case [_, payload] if payload in (hints := get_type_hints(run)):
+            return PayloadType(job_type, hints[payload])
+    raise BadHandler(job_type, run)

@@ -21,6 +21,7 @@ class Outcome(models.TextChoices):
 
 
 FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT)
+UNCOUNTED = (Outcome.HANDED_BACK, Outcome.SNOOZED)
 
 
 class JobAttemptManager(models.Manager["JobAttempt"]):

@@ -146,7 +146,7 @@ class Job(models.Model):
     traceback = models.TextField(blank=True)
     result = models.JSONField(null=True)
     follow_up = models.JSONField(null=True)
-    """The job to enqueue on success: `{"type", "payload", "then"}` (jobs.enqueueing.Then)."""
+    """The job to enqueue on success, as jobs.enqueueing.Then says it."""
     claim_token = models.UUIDField(null=True)
     claimed_by = models.UUIDField(null=True)
     cancel_requested_at = models.DateTimeField(null=True)

@@ -9,6 +9,7 @@ from jobs import running
 from jobs.claiming import Claimer
 from jobs.leases import ProcessLease
 from jobs.models import Job
+from jobs.testing import WatchInTest
 from jobs.watching import Watch
 
 
@@ -42,4 +43,4 @@ def run_next(
 
 def watch(job: Job) -> Watch:
     """One that no thread looks through."""
-    return Watch(job, timeout=60, stopping=never)
+    return WatchInTest(job)

@@ -1,0 +1,22 @@
+import json
+
+import pytest
+from reviews.models import Connector, Review
+from reviews.source import SourceReview
+
+from audit.personal_data import covered
+from gdpr.reading import read
+from tests.conftest import Tenant
+from tests.examples.reviews.pages import review
+
+
+@pytest.mark.django_db
+def test_an_export_holds_the_tenant_s_reviews_and_no_other_s(
+    tenant: Tenant, other_tenant: Tenant, connector: Connector
+) -> None:
+    foreign = Connector.objects.create(company=other_tenant.company, name="shop", url=connector.url)
+    for each, author in ((connector, "Ada"), (foreign, "Bob")):
+        Review.objects.store(each, [SourceReview.model_validate(review(1, author=author))])
+    (table,) = (table for table in covered() if table.model is Review)
+    lines = [json.loads(line) for part in read(table, company_id=tenant.company.id, heads={}) for line in part]
+    assert [(line["author"], line["source_id"]) for line in lines] == [("Ada", "r1")]
