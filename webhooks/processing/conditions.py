@@ -9,10 +9,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
-    Field,
-    StrictBool,
-    StrictFloat,
-    StrictInt,
     StringConstraints,
     model_validator,
 )
@@ -21,17 +17,20 @@ from webhooks.options import storable
 
 Row = Mapping[str, Any]
 Test = Callable[[Row], bool]
-Value = (
-    Annotated[str, Field(strict=True, max_length=1000), AfterValidator(storable)]
-    | StrictBool
-    | StrictInt
-    | StrictFloat
-    | None
-)
 MISSING: Final = object()
+LONGEST: Final = 1000
+"""Characters of a value."""
 
 _ORDERS: Final[dict[str, Callable[[Any, Any], bool]]] = {"lt": lt, "le": le, "gt": gt, "ge": ge}
 _NUMBER: Final = re.compile(r"-?[0-9]{1,300}(?:\.[0-9]{1,300})?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
+
+
+def _plain(value: Any) -> Any:
+    if value is not None and not isinstance(value, str | int | float):
+        raise ValueError("must be a text, a number, true, false or null")
+    if isinstance(value, str) and len(value) > LONGEST:
+        raise ValueError(f"must have at most {LONGEST:,} characters")
+    return value
 
 
 class Condition(BaseModel):
@@ -43,7 +42,7 @@ class Condition(BaseModel):
     model_config = ConfigDict(extra="forbid")
     field: Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(storable)]
     op: Literal["eq", "ne", "lt", "le", "gt", "ge", "contains", "exists"]
-    value: Value = Field(default=None, union_mode="left_to_right")
+    value: Annotated[Any, AfterValidator(_plain)] = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
