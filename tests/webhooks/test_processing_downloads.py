@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -15,11 +16,15 @@ from jobs.leases import ProcessLease
 from jobs.models import Job
 from tests.conftest import Tenant
 from tests.jobs.steps import run_next
+from tests.system import wait_until
 from tests.webhooks.cancelling import cancel_once
 from tests.webhooks.sending.peers import Behaviour, Connection, Peer, answering, closing, status
 from tests.webhooks.sending.senders import PATIENCE
 from webhooks.processing import decoding, process
+from webhooks.processing.inflow import AHEAD, Inflow
 from webhooks.processing.process import PROCESS
+from webhooks.requesting.request import transport_of_job
+from webhooks.sending.request import Request
 
 Status = Job.Status
 Serve = Callable[[Behaviour], Peer]
@@ -211,6 +216,20 @@ def test_memory_is_bounded_for_csv_with_quotes_that_never_end(process_url: Proce
     assert peak < 48 * MEGABYTE  # a record of 1 MiB that is all fields costs this much
 
 
+def test_a_server_is_read_no_faster_than_its_rows_are_counted(serve: Serve) -> None:
+    gone = threading.Event()
+    peer = serve(stream(ROW * 100, head=HEAD, times=100_000, gone=gone))
+    request = Request(uuid4(), peer.url(), {}, b"", timeout=60, method="GET")
+    with Inflow(request, open_transport=transport_of_job, look=lambda: None) as inflow:
+        pieces = iter(inflow)
+        next(pieces)
+        wait_until(inflow._pieces.full, seconds=PATIENCE, what="as many pieces as may wait")
+        assert not gone.is_set()
+        for _ in range(3 * AHEAD):
+            next(pieces)
+    assert gone.wait(PATIENCE)
+
+
 def measured(run: Callable[[], Any]) -> tuple[Any, int]:
     """What it gives, and the most memory that it had at any time."""
     tracemalloc.start()
@@ -256,7 +275,7 @@ def test_a_source_that_drips_ends_at_the_deadline(
     ("line", "state"),
     [("404 Not Found", Status.FAILED), ("302 Found", Status.FAILED), ("503 Busy", Status.PENDING)],
 )
-def test_an_answer_that_is_no_success_is_no_input(process_url: Process, serve: Serve, line: str, state: Status) -> None:
+def test_an_answer_that_is_no_success_is_no_input(process_url: Process, serve: Serve, line: str, state: str) -> None:
     inner = serve(answering(status("200 OK", body=LINES)))
     peer = serve(answering(status(line, f"Location: {inner.url()}", body=LINES)))
     job = process_url(peer.url("/p?token=s3cret"))
