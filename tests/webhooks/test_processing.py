@@ -12,7 +12,8 @@ from jobs.registry import handler_of
 from tests.conftest import Tenant
 from tests.jobs.steps import run_next
 from webhooks.processing import groups, lines
-from webhooks.processing.payload import MOST_TEXT
+from webhooks.processing.conditions import Condition
+from webhooks.processing.payload import MOST_TEXT, DataProcess, Source
 from webhooks.processing.process import PROCESS, TOLD
 
 Status = Job.Status
@@ -365,6 +366,16 @@ def test_what_could_not_be_processed_is_refused_when_it_is_enqueued(
 def test_a_condition_s_value_is_a_plain_one(tenant: Tenant, value: Any) -> None:
     with pytest.raises(BadPayload, match=r"value: must be a text, a number, true, false or null\."):
         enqueue(PROCESS, GOOD | {"where": [{**FIELD, "value": value}]}, company=tenant.company)
+
+
+def test_a_payload_may_be_given_as_its_type(lease: ProcessLease, tenant: Tenant) -> None:
+    asked = DataProcess(
+        source=Source(text='{"a": 1}\n{}'), format="ndjson", where=[Condition(field="a", op="exists")], groupBy=["a"]
+    )
+    job, _ = enqueue(PROCESS, asked, company=tenant.company)
+    assert run_next(lease)
+    job.refresh_from_db()
+    assert counted(job) == {(1,): 1}
 
 
 def test_tenants_may_enqueue_it_within_limits() -> None:

@@ -17,7 +17,7 @@ from tests.jobs.steps import run_next
 from tests.webhooks.cancelling import cancel_once
 from tests.webhooks.sending.peers import OK, Behaviour, Connection, Peer, answering, closing, status
 from tests.webhooks.sending.senders import PATIENCE
-from webhooks.requesting.payload import MOST_SENT
+from webhooks.requesting.payload import MOST_SENT, HttpRequest
 from webhooks.requesting.request import KEPT, LONGEST_RETRY_AFTER, REQUEST
 
 Status = Job.Status
@@ -96,7 +96,8 @@ def test_a_get_answers_status_headers_and_body(ask: Ask, serve: Serve) -> None:
     ("payload", "body", "content_type"),
     [
         ({"json": {"é": [1, None]}}, '{"é":[1,null]}', "application/json"),
-        ({"json": None}, "null", "application/json"),
+        ({"json": False}, "false", "application/json"),
+        ({"json": "", "body": None}, '""', "application/json"),
         ({"body": "<a/>", "contentType": "application/xml; charset=utf-8"}, "<a/>", "application/xml; charset=utf-8"),
         ({"body": "ü"}, "ü", "text/plain; charset=utf-8"),
         ({"body": ""}, "", "text/plain; charset=utf-8"),
@@ -363,6 +364,14 @@ def test_a_shutdown_hands_the_request_back(tenant: Tenant, lease: ProcessLease, 
     assert run_next(lease, stopping=arrived.is_set)
     job.refresh_from_db()
     assert (job.status, job.attempt) == (Status.PENDING, 0)
+
+
+def test_a_payload_may_be_given_as_its_type(lease: ProcessLease, tenant: Tenant, serve: Serve) -> None:
+    recorder = Recorder()
+    job, _ = enqueue(REQUEST, HttpRequest(url=serve(recorder).url()), company=tenant.company)
+    assert run_next(lease)
+    job.refresh_from_db()
+    assert (job.status, len(recorder.requests)) == (Status.COMPLETED, 1)
 
 
 def test_each_attempt_tells_its_number(ask: Ask, lease: ProcessLease, serve: Serve) -> None:

@@ -47,7 +47,7 @@ class Condition(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.op == "exists":
-            if "value" in self.model_fields_set and not isinstance(self.value, bool):
+            if self.value is not None and not isinstance(self.value, bool):
                 raise ValueError("`value` must be true or false with the operator exists; without it, true is meant")
         elif "value" not in self.model_fields_set:
             raise ValueError(f"`value` is required with the operator {self.op}")

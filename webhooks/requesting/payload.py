@@ -68,7 +68,7 @@ class HttpRequest(BaseModel):
 
     @model_validator(mode="after")
     def _check_content(self) -> Self:
-        sent = [name for name in ("body", "json") if name in self._named()]
+        sent = [name for name, value in (("body", self.body), ("json", self.json_body)) if value is not None]
         if len(sent) > 1:
             raise ValueError("names both `body` and `json`; send one of them")
         if sent and self.method in WITHOUT_BODY:
@@ -80,22 +80,15 @@ class HttpRequest(BaseModel):
     @property
     def content(self) -> bytes:
         """The body as it is sent."""
-        if "json" in self._named():
-            return _json(self.json_body)
-        return (self.body or "").encode()
+        return (self.body or "").encode() if self.json_body is None else _json(self.json_body)
 
     @property
     def content_headers(self) -> dict[str, str]:
-        named = self._named()
-        if "json" not in named and "body" not in named:
+        if self.body is None and self.json_body is None:
             return {}
-        own = "application/json" if "json" in named else "text/plain; charset=utf-8"
+        own = "text/plain; charset=utf-8" if self.json_body is None else "application/json"
         return {"Content-Type": self.content_type or own}
 
     def expects(self, status: int) -> bool:
         """Whether an answer of this status is a success."""
         return 200 <= status < 300 if self.expect is None else status in self.expect
-
-    def _named(self) -> set[str]:
-        named = {"json" if name == "json_body" else name for name in self.model_fields_set}
-        return named - {"body"} if self.body is None else named
