@@ -12,8 +12,8 @@ class DuplicateName(ValueError):
         super().__init__(f"{self.name!r} stands twice in one object; send each name once")
 
 
-def loads(text: bytes) -> Any:
-    """The value of a JSON text in UTF-8.
+def loads(text: bytes | str) -> Any:
+    """The value of a JSON text, in UTF-8 where it is bytes.
 
     Raises ValueError for what is no JSON, NaN and Infinity included; DuplicateName; RecursionError for deep nesting.
     """

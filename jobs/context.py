@@ -26,6 +26,18 @@ class Unrecoverable(Exception):
     """Raised by a handler for which another attempt is pointless: the job fails at once."""
 
 
+class Retryable(Exception):
+    """Raised by a handler for an expected failure that another attempt may mend: it is retried by the backoff.
+
+    The text becomes the job's error, which the tenant reads. The next attempt comes after `after` seconds at the
+    soonest, where the backoff would come sooner.
+    """
+
+    def __init__(self, text: str, *, after: float = 0.0) -> None:
+        super().__init__(text)
+        self.pause = timedelta(seconds=after)
+
+
 class Stopped(Exception):
     """Raised where the handler should end: shutdown, cancelled, out of time, taken away. Let it pass."""
 

@@ -4,7 +4,7 @@ import random
 import traceback
 import uuid
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from django.conf import settings
@@ -15,7 +15,7 @@ from audit.notices import notice
 from jobs import alerting, lanes
 from jobs.backoff import with_jitter
 from jobs.claiming import Claimer
-from jobs.context import JobContext, Snooze, Stopped, Unrecoverable
+from jobs.context import JobContext, Retryable, Snooze, Stopped, Unrecoverable
 from jobs.enqueueing import enqueue_follow_up
 from jobs.models import Job
 from jobs.models.attempt import Outcome
@@ -81,6 +81,9 @@ def _call(job: Job, watch: Watch, clock: Clock) -> bool:
         return job.snooze(snooze.pause)
     except (Unrecoverable, BadPayload) as error:
         return _fail(job, error=str(error), traceback=traceback.format_exc(), clock=clock)
+    except Retryable as error:
+        trace = traceback.format_exc()
+        return _retry_or_fail(job, error=str(error), traceback=trace, clock=clock, least=error.pause)
     except Exception as error:  # noqa: BLE001  a handler's surprise is recorded in its row
         # What a surprise says may name hosts, paths and users. It is for operators; the tenant reads `error`.
         text = f"{SURPRISE} ({type(error).__name__})"
@@ -108,12 +111,19 @@ def _time_out(job: Job, *, clock: Clock) -> bool:
     return _retry_or_fail(job, error=error, clock=clock, outcome=Outcome.TIMED_OUT)
 
 
-def _retry_or_fail(
-    job: Job, *, error: str, clock: Clock, traceback: str = "", outcome: Outcome = Outcome.FAILED
+def _retry_or_fail(  # noqa: PLR0913  what is told of a failure, and when to come back
+    job: Job,
+    *,
+    error: str,
+    clock: Clock,
+    traceback: str = "",
+    outcome: Outcome = Outcome.FAILED,
+    least: timedelta = timedelta(0),
 ) -> bool:
     if job.attempt >= job.max_attempts:
         return _fail(job, error=error, traceback=traceback, clock=clock, outcome=outcome)
-    pause = with_jitter(handler_of(job.type).backoff(job.attempt), lot=random.random())  # noqa: S311  no secret
+    backoff = max(handler_of(job.type).backoff(job.attempt), least)
+    pause = with_jitter(backoff, lot=random.random())  # noqa: S311  no secret
     return job.retry_later(error=error, traceback=traceback, pause=pause, outcome=outcome)
 
 

@@ -12,6 +12,7 @@ from webhooks.sending.request_headers import MalformedHeader, check_headers
 MOST = 20
 MOST_CHARACTERS = 4096
 """Of all names and values together."""
+TOO_LARGE = f"have more than {MOST_CHARACTERS} characters in all, names included"
 MASK = "***"
 """What is shown in the place of a value. Sent back, it leaves the value as it is."""
 
@@ -34,8 +35,18 @@ def complete(sent: Mapping[str, str], *, stored: Mapping[str, str]) -> dict[str,
         if value == MASK and name.lower() not in known:
             raise InvalidHeaders(f"headers.{name}", f"{MASK} stands for the value that is stored; there is none yet")
         headers[name] = known[name.lower()] if value == MASK else value
-    if sum(len(name) + len(value) for name, value in headers.items()) > MOST_CHARACTERS:
-        raise InvalidHeaders("headers", f"have more than {MOST_CHARACTERS} characters in all, names included")
+    if _too_large(headers):
+        raise InvalidHeaders("headers", TOO_LARGE)
+    return headers
+
+
+def _too_large(headers: Mapping[str, str]) -> bool:
+    return sum(len(name) + len(value) for name, value in headers.items()) > MOST_CHARACTERS
+
+
+def _bounded(headers: dict[str, str]) -> dict[str, str]:
+    if _too_large(headers):
+        raise ValueError(TOO_LARGE)
     return headers
 
 
@@ -65,3 +76,5 @@ def _problems(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 Headers = Annotated[dict[str, str], Field(max_length=MOST), AfterValidator(_check)]
+WholeHeaders = Annotated[Headers, AfterValidator(_bounded)]
+"""Headers of which none is stored yet: nothing is masked."""

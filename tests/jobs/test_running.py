@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from audit.canonical import UncanonicalValue
 from jobs import claiming, registry
 from jobs.backoff import exponential
-from jobs.context import JobContext, Snooze, Stopped, Unrecoverable
+from jobs.context import JobContext, Retryable, Snooze, Stopped, Unrecoverable
 from jobs.enqueueing import enqueue
 from jobs.leases import ProcessLease
 from jobs.models import Job
@@ -104,6 +104,32 @@ def test_unrecoverable_fails_at_once(run: Run) -> None:
     run()
     job.refresh_from_db()
     assert (job.status, job.attempt, job.error) == (Status.FAILED, 1, "never")
+
+
+@pytest.mark.parametrize(("after", "pause"), [(0, 10), (4, 10), (60, 60)])
+def test_an_expected_failure_is_retried_and_tells_its_own_words(run: Run, after: float, pause: float) -> None:
+    @handler("test", max_attempts=2, backoff=exponential(base=10, cap=10))
+    def handle(context: JobContext) -> None:
+        raise Retryable("The mill is closed. \x00", after=after)
+
+    job = add()
+    run()
+    job.refresh_from_db()
+    assert (job.status, job.attempt) == (Status.PENDING, 1)
+    assert job.error == "The mill is closed. \N{REPLACEMENT CHARACTER}"
+    assert "Retryable" in job.traceback
+    assert pause <= (job.run_at - job.started_at).total_seconds() < 1.1 * pause + 5  # type: ignore[operator]
+
+
+def test_an_expected_failure_of_the_last_attempt_is_a_dead_letter_in_its_own_words(run: Run) -> None:
+    @handler("test", max_attempts=1)
+    def handle(context: JobContext) -> None:
+        raise Retryable("The mill is closed.", after=60)
+
+    job = add()
+    run()
+    job.refresh_from_db()
+    assert (job.status, job.error) == (Status.FAILED, "The mill is closed.")
 
 
 def test_a_shutdown_hands_the_job_back_uncounted(run: Run) -> None:

@@ -2,6 +2,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from webhooks.sending.body import Body
+from webhooks.sending.outcome import STORED_BODY_CAP
+from webhooks.sending.request import Sink
 
 HEAD_CAP: Final = 64 * 1024
 """Bytes of status lines, headers and trailers after which an answer is no longer read."""
@@ -17,9 +19,9 @@ _HEAD_ENDS: Final = (b"\r\n", b"\n")
 class Answer:
     """An answer as it comes in, within its caps; both transports fill one for each request."""
 
-    __slots__ = ("_body", "_headers", "_lines", "_size", "complete", "fault", "status")
+    __slots__ = ("_body", "_headers", "_keep", "_lines", "_sink", "_size", "complete", "fault", "status")
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep: int = STORED_BODY_CAP, sink: Sink | None = None) -> None:
         self.status: int | None = None
         self.fault = ""
         """Why the head was refused; empty while it is acceptable."""
@@ -29,6 +31,8 @@ class Answer:
         self._size = 0
         self._headers: dict[str, str] | None = None
         self._body: Body | None = None
+        self._keep = keep
+        self._sink = sink
 
     def take_line(self, line: bytes) -> bool:
         """Take one raw line of the head or of the trailers; False, with `fault` set, where a cap is passed."""
@@ -57,8 +61,10 @@ class Answer:
 
     def take_body(self, piece: bytes) -> bool:
         """Take a piece of the body as it came over the wire; False where nothing more needs to be read."""
+        if self._sink and self.status is not None and 200 <= self.status < 300:
+            return self._sink.take(piece, self.headers)
         if self._body is None:
-            self._body = Body(self.headers.get("content-encoding", ""))
+            self._body = Body(self.headers.get("content-encoding", ""), keep=self._keep)
         return self._body.take(piece)
 
     @property

@@ -1,14 +1,22 @@
 import zlib
 from typing import Final, Protocol
 
-from webhooks.sending.outcome import READ_CAP, STORED_BODY_CAP
+from webhooks.sending.outcome import READ_CAP
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _ZLIB: Final = zlib.MAX_WBITS
 _RAW_DEFLATE: Final = -zlib.MAX_WBITS
 
 
-class _Decompressor(Protocol):
+class Decompressor(Protocol):
+    """What undoes a compression, as zlib's own objects do."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unconsumed_tail(self) -> bytes: ...
+    @property
+    def unused_data(self) -> bytes: ...
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
@@ -19,12 +27,13 @@ class Body:
     is kept as it is. A body that does not decode is cut where it breaks: the status has been given and decides.
     """
 
-    __slots__ = ("_came", "_decompressor", "_encoding", "_kept", "_made", "_started")
+    __slots__ = ("_came", "_decompressor", "_encoding", "_keep", "_kept", "_made", "_started")
 
-    def __init__(self, encoding: str) -> None:
+    def __init__(self, encoding: str, *, keep: int) -> None:
         self._encoding = encoding.strip().lower()
-        self._decompressor: _Decompressor | None = None
+        self._decompressor: Decompressor | None = None
         self._started = False
+        self._keep = keep
         self._kept = bytearray()
         self._came = 0
         self._made = 0
@@ -39,14 +48,14 @@ class Body:
         self._came += len(piece)
         if not self._started:
             self._started = True
-            self._decompressor = _decompressor(self._encoding, piece)
+            self._decompressor = decompressor_of(self._encoding, piece)
         decoded = piece if self._decompressor is None else self._decode(self._decompressor, piece)
         self._made += len(decoded)
-        if room := STORED_BODY_CAP - len(self._kept):
+        if room := self._keep - len(self._kept):
             self._kept += decoded[:room]
         return self._made < READ_CAP and self._came < READ_CAP
 
-    def _decode(self, decompressor: _Decompressor, piece: bytes) -> bytes:
+    def _decode(self, decompressor: Decompressor, piece: bytes) -> bytes:
         try:
             return decompressor.decompress(piece, READ_CAP - self._made)
         except zlib.error:
@@ -61,11 +70,14 @@ class Body:
 class _Nothing:
     """What follows a break in a compressed body."""
 
+    eof, unconsumed_tail, unused_data = True, b"", b""
+
     def decompress(self, _data: bytes, _max_length: int, /) -> bytes:
         return b""
 
 
-def _decompressor(encoding: str, beginning: bytes) -> _Decompressor | None:
+def decompressor_of(encoding: str, beginning: bytes) -> Decompressor | None:
+    """What undoes an encoding (RFC 9110, 8.4.1), for a body that begins so; None for one that is not known."""
     if encoding in ("gzip", "x-gzip"):
         return zlib.decompressobj(_GZIP)
     if encoding == "deflate":

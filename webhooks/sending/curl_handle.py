@@ -9,6 +9,7 @@ from webhooks.sending.curl_faults import kind_of
 from webhooks.sending.curl_options import CONSTANT, header_lines
 from webhooks.sending.exchange import Exchange
 from webhooks.sending.outcome import Kind, Outcome
+from webhooks.sending.request import WITHOUT_BODY, Request
 
 _SENDS_CAP: Final = 2
 _NOT_PUBLIC: Final = "its address is not a public one"  # which, is not told: see AddressPolicy.check_addresses
@@ -51,8 +52,18 @@ class CurlHandle:
         # "+": the entry may age in libcurl's cache, it is written anew for each request.
         curl.setopt(pycurl.RESOLVE, [f"+{host}:{target.port}:{','.join(pinned)}"])
         curl.setopt(pycurl.HTTPHEADER, header_lines(request.headers))
-        curl.setopt(pycurl.POSTFIELDS, request.body)
+        self._set_method(request)
         curl.setopt(pycurl.TIMEOUT_MS, max(1, int(exchange.remaining() * 1000)))  # 0 would mean for ever
+
+    def _set_method(self, request: Request) -> None:
+        """Set every option on which libcurl's method hangs: the handle still has those of its last request."""
+        if request.method in WITHOUT_BODY:
+            self.curl.setopt(pycurl.HTTPGET, 1)
+            self.curl.setopt(pycurl.NOBODY, request.method == "HEAD")
+        else:
+            self.curl.setopt(pycurl.POST, 1)
+            self.curl.setopt(pycurl.POSTFIELDS, request.body)
+        self.curl.setopt(pycurl.CUSTOMREQUEST, request.method)
 
     def unload(self, error: int, message: str) -> tuple[Exchange, Outcome]:
         """Answer what was loaded, and what became of it by libcurl's verdict."""

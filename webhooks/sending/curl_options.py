@@ -9,7 +9,6 @@ _IDLE_SECONDS: Final = 60
 _CONNECTION_SECONDS: Final = 600  # a receiver that moved is followed after that, at the latest
 
 CONSTANT: Final[dict[int, Any]] = {
-    pycurl.POST: 1,
     pycurl.UPLOAD_BUFFERSIZE: 16 * 1024,  # each handle keeps one, of 64 KiB otherwise: with hundreds of them it adds up
     pycurl.USERAGENT: USER_AGENT,
     # What a URL may do: be requested as written, by HTTP/1.1, once.

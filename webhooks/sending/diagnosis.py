@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from webhooks.sending.addresses import AddressPolicy, BlockedAddress
+from webhooks.sending.alone import send_alone
 from webhooks.sending.inspecting import Handshake, inspect
 from webhooks.sending.opening import open_transport
 from webhooks.sending.outcome import Kind, Outcome
@@ -35,11 +36,7 @@ def diagnose(request: Request, *, transport: str, policy: AddressPolicy, resolve
     resolver = resolver or Resolver(policy=policy)
     opened = open_transport(transport, capacity=1, policy=policy, resolver=resolver)
     try:
-        opened.submit(request)
-        landed: list[tuple[object, Outcome]] = []
-        while not landed:
-            landed += opened.poll(request.timeout)
-        outcome = landed[0][1]
+        outcome = send_alone(request, transport=opened)
         try:
             target = policy.target(request.url)
         except BlockedAddress:

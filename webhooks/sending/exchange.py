@@ -24,7 +24,7 @@ class Exchange:
     def __init__(self, request: Request, target: Target) -> None:
         self.request = request
         self.target = target
-        self.answer = Answer()
+        self.answer = Answer(keep=request.keep, sink=request.sink)
         self.address: str | None = None
         self.started = monotonic()
         self.dns: float | None = None

@@ -10,6 +10,7 @@ from urllib3.util import SKIP_HEADER
 
 from webhooks.sending.outcome import Kind
 from webhooks.sending.pinned_connection import POOLS
+from webhooks.sending.request import WITHOUT_BODY
 from webhooks.sending.request_headers import USER_AGENT
 from webhooks.sending.threaded_exchange import Failed, ThreadedExchange
 
@@ -44,6 +45,7 @@ class PinnedAdapter(HTTPAdapter):
             for piece in _pieces(raw):
                 if not exchange.answer.take_body(piece):
                     break
+                exchange.note_taken()
         except HTTPError as error:
             if isinstance(error.__cause__, InvalidChunkLength):
                 raise Failed(Kind.PROTOCOL, "a chunk has no valid length") from error
@@ -71,10 +73,11 @@ def _give_back(raw: Any) -> None:
 def _prepared(exchange: ThreadedExchange) -> PreparedRequest:
     request = exchange.request
     prepared = PreparedRequest()
-    prepared.method = "POST"
+    prepared.method = request.method
     prepared.url = exchange.target.url
-    prepared.body = request.body
+    prepared.body = None if request.method in WITHOUT_BODY else request.body
     prepared.headers = CaseInsensitiveDict({"User-Agent": USER_AGENT, "Accept-Encoding": SKIP_HEADER})
     prepared.headers.update(request.headers)
-    prepared.headers["Content-Length"] = str(len(request.body))
+    if prepared.body is not None:
+        prepared.headers["Content-Length"] = str(len(request.body))
     return prepared

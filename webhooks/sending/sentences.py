@@ -32,6 +32,12 @@ def advice(kind: Kind) -> str:
     return _ADVICE[kind]
 
 
+def without_advice(error: str, kind: Kind, *, status: int | None) -> str:
+    """What happened, taken from the error of an outcome: for somebody who sent something else than a webhook."""
+    advised = advice_on_status(status) if kind is Kind.REJECTED and status else _ADVICE.get(kind, "")
+    return error.removesuffix(advised).rstrip()
+
+
 def advice_on_status(status: int) -> str:
     """What to do about an answer that is no success."""
     if 300 <= status < 400:

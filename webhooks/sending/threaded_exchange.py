@@ -31,12 +31,13 @@ class Enough(Exception):
 class ThreadedExchange(Exchange):
     """An exchange that a thread of its own drives, which connections find through `current`."""
 
-    __slots__ = ("_aborted", "_lock", "_socket", "cut", "early", "in_head", "received", "resolver", "reused")
+    __slots__ = ("_aborted", "_lock", "_most", "_socket", "cut", "early", "in_head", "received", "resolver", "reused")
 
     def __init__(self, request: Request, target: Target, *, resolver: Resolver) -> None:
         super().__init__(request, target)
         self.resolver = resolver
         self.received = 0
+        self._most = _WIRE_CAP
         self.cut = False
         """Whether the request was not sent to its end: then its connection serves no other."""
         self.early = b""
@@ -63,8 +64,15 @@ class ThreadedExchange(Exchange):
         self.received += count
         if self.in_head and self.received > HEAD_CAP + _READ_AHEAD:
             raise Failed(Kind.PROTOCOL, f"its headers are larger than {HEAD_CAP} bytes")
-        if self.received > _WIRE_CAP:
+        if self.received > self._most:
+            if self.request.sink:  # there is no cap that a whole answer would have kept to
+                raise Failed(Kind.PROTOCOL, "its body comes in pieces that hold hardly anything")
             raise Enough
+
+    def note_taken(self) -> None:
+        """A sink took a piece: what an answer may take over the wire counts from there."""
+        if self.request.sink:
+            self._most = self.received + _WIRE_CAP
 
     def may_repeat(self, failed: Failed) -> bool:
         """Whether a kept connection turned out to be dead: it ended without a single byte of an answer.

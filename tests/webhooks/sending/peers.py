@@ -30,7 +30,8 @@ class Connection:
         head = self.head()
         if not head:
             return b""
-        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        _, told, length_on = head.lower().partition(b"content-length:")
+        length = int(length_on.split(b"\r\n")[0]) if told else 0
         while len(self._buffer) < length:
             if not self._receive():
                 return b""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from ipaddress import ip_network
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 from tests.webhooks.sending.peers import Peer
@@ -25,13 +25,21 @@ class Opener(Protocol):
 
 class Send(Protocol):
     def __call__(
-        self, url: str, *, headers: dict[str, str] | None = None, body: bytes = b"{}", timeout: float = 5.0
+        self,
+        url: str,
+        *,
+        headers: dict[str, str] | None = None,
+        body: bytes = b"{}",
+        timeout: float = 5.0,
+        **others: Any,
     ) -> Outcome: ...
 
 
 def sender(transport: Transport) -> Send:
-    def send(url: str, *, headers: dict[str, str] | None = None, body: bytes = b"{}", timeout: float = 5.0) -> Outcome:
-        request = make(url, headers=headers, body=body, timeout=timeout)
+    def send(
+        url: str, *, headers: dict[str, str] | None = None, body: bytes = b"{}", timeout: float = 5.0, **others: Any
+    ) -> Outcome:
+        request = make(url, headers=headers, body=body, timeout=timeout, **others)
         transport.submit(request)
         outcomes = collect(transport, 1)
         return outcomes[request.id]
@@ -39,8 +47,10 @@ def sender(transport: Transport) -> Send:
     return send
 
 
-def make(url: str, *, headers: dict[str, str] | None = None, body: bytes = b"{}", timeout: float = 5.0) -> Request:
-    return Request(uuid4(), url, HEADERS if headers is None else headers, body, timeout)
+def make(
+    url: str, *, headers: dict[str, str] | None = None, body: bytes = b"{}", timeout: float = 5.0, **others: Any
+) -> Request:
+    return Request(uuid4(), url, HEADERS if headers is None else headers, body, timeout, **others)
 
 
 def collect(transport: Transport, count: int) -> dict[object, Outcome]:
