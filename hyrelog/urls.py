@@ -52,7 +52,7 @@ urlpatterns = [
 ]
 
 websocket_urlpatterns: list[Any] = [
-    path("v1/key/company/jobs/stream", JobStream.as_asgi()),  # type: ignore[arg-type]  Channels routes by Django's
+    path("v1/key/company/jobs/stream", JobStream.as_asgi()),  # type: ignore[arg-type]  # Channels' own use of it
     re_path("", NothingHere.as_asgi()),  # type: ignore[arg-type]
 ]
 

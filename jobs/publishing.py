@@ -12,7 +12,7 @@ import threading
 import uuid
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 from django.utils import timezone
@@ -33,17 +33,11 @@ LAST_WORDS = 2.0
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
-    channel: str
-    content: dict[str, Any]
-
-
 @dataclass(slots=True)
 class _Publisher:
-    """The thread that publishes, and the messages that wait for it."""
+    """The thread that publishes, and the messages that wait for it, each with its channel."""
 
-    waiting: deque[_Message] = field(default_factory=deque)
+    waiting: deque[tuple[str, bytes]] = field(default_factory=deque)
     changed: threading.Condition = field(default_factory=threading.Condition)
     thread: threading.Thread | None = None
     busy: bool = False
@@ -62,13 +56,13 @@ def publish(name: str, job: "Job") -> None:
     """A listener (jobs.events): publish an event, where the job is a company's; returns at once."""
     if job.company_id is None:
         return
-    content = {"event": name, "at": timestamp(timezone.now()), "job": job.summary()}
+    message = orjson.dumps({"event": name, "at": timestamp(timezone.now()), "job": job.summary()})
     with _publisher.changed:
         if len(_publisher.waiting) >= MOST_WAITING:
             _say_full()
             return
         _publisher.full = False
-        _publisher.waiting.append(_Message(channel(job.company_id), content))
+        _publisher.waiting.append((channel(job.company_id), message))
         if _publisher.thread is None:
             _publisher.thread = threading.Thread(target=_publish_for_ever, name="publishing", daemon=True)
             _publisher.thread.start()
@@ -105,10 +99,10 @@ def _publish_for_ever() -> None:
             logger.warning("%d events of jobs could not be published (%s); streams learn of them later.", lost, error)
 
 
-def _publish(batch: list[_Message]) -> None:
+def _publish(batch: list[tuple[str, bytes]]) -> None:
     with client().pipeline(transaction=False) as pipeline:
-        for message in batch:
-            pipeline.publish(message.channel, orjson.dumps(message.content))
+        for place, message in batch:
+            pipeline.publish(place, message)
         pipeline.execute()
 
 

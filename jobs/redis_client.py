@@ -5,6 +5,8 @@ import threading
 
 import redis
 from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 PATIENCE = 2.0
 """Seconds that a thread which publishes waits for Redis."""
@@ -18,7 +20,12 @@ def client() -> redis.Redis:
     global _client  # noqa: PLW0603  one connection pool for each process
     with _making:  # one that another thread replaces closes, with its end, the connections in use
         if _client is None:
-            _client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
+            _client = redis.Redis.from_url(
+                settings.REDIS_URL,
+                socket_timeout=PATIENCE,
+                socket_connect_timeout=PATIENCE,
+                retry=Retry(NoBackoff(), 1),  # Redis may have restarted since the connection was last used
+            )
         return _client
 
 

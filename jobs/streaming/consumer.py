@@ -9,13 +9,15 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 from django.core.handlers.asgi import ASGIRequest
-from django.db import Error
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from audit.api.errors import ApiError, not_found
 from audit.notices import notice
 from jobs.streaming import admission, ending
 from jobs.streaming.telling import Telling
+
+DATABASE_AWAY = (OperationalError, InterfaceError)
 
 logger = logging.getLogger(__name__)
 
@@ -67,13 +69,13 @@ class JobStream(Refusing):
         except ApiError as error:
             await self.refuse(error)
             return
-        except Error as error:
+        except DATABASE_AWAY as error:
             logger.warning("A stream could not begin: %s", error)
             await self.refuse(ApiError(503, "unavailable", ending.unavailable().reason, headers={"Retry-After": "1"}))
             return
         self.company_id = key.company_id
         await self.send({"type": "websocket.accept"})
-        notice("stream.opened", company=key.company_id, key=key.prefix)
+        notice("stream.opened", company=key.company_id, key=key.pk)
         self.running = asyncio.create_task(self._run(Telling(request=request, key=key, since=since, send=self._say)))
 
     async def websocket_receive(self, _message: dict[str, Any]) -> None:
@@ -86,7 +88,7 @@ class JobStream(Refusing):
             await telling.run()
         except ending.Ended as ended:
             await self._end(ended)
-        except Error as error:
+        except DATABASE_AWAY as error:
             logger.warning("A stream ends: %s", error)
             await self._end(ending.unavailable())
         except OSError:

@@ -46,7 +46,7 @@ class Telling:
     async def run(self) -> None:
         """Go on until something ends it.
 
-        Raises Ended, OSError where the client is gone, django.db.Error where the database is away.
+        Raises Ended, OSError where the client is gone, Django's errors where the database is away.
         """
         tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._tell())]
         try:
