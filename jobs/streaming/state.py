@@ -10,7 +10,7 @@ import orjson
 from jobs.models import Job
 from jobs.models.job import JobQuerySet, Status
 
-MOST_JOBS = 1000
+MOST_JOBS = 500
 """Of one state; the active ones come first."""
 MOST_BYTES = 900_000
 """Of one state's JSON: clients commonly refuse messages above 1 MiB."""

@@ -52,6 +52,21 @@ def test_a_client_hears_of_each_change_of_a_job_that_a_worker_runs(system: Syste
     assert [events.count(name) for name in ("created", "started", "completed")] == [1, 1, 1]
 
 
+def test_a_long_message_of_a_client_is_not_even_read(system: System) -> None:
+    with following(address(system), system.run["company_key"]) as follower:
+        assert follower.next()["event"] == "snapshot"
+        follower.connection.send("x" * 2000)
+        assert end_of(follower) == 1009
+
+
+def end_of(follower: Follower) -> int:
+    """With which code the stream ends, whatever it tells before."""
+    with pytest.raises(ConnectionClosed) as closed:
+        follower.next_of("none at all")
+    assert closed.value.rcvd
+    return int(closed.value.rcvd.code)
+
+
 def test_a_stream_outlives_redis(system: System) -> None:
     with following(address(system), system.run["company_key"]) as follower:
         assert follower.next()["event"] == "snapshot"
@@ -68,10 +83,7 @@ def test_a_client_that_comes_back_misses_nothing(system: System) -> None:
     with following(address(system), system.run["company_key"]) as follower:
         last = follower.next()["at"]
         os.kill(web, signal.SIGTERM)
-        with pytest.raises(ConnectionClosed) as closed:
-            follower.next_of("none at all")
-        assert closed.value.rcvd
-        assert closed.value.rcvd.code == 1012
+        assert end_of(follower) == 1012
     job = enqueue(system)
     statement = "SELECT status FROM jobs_job WHERE id = %s"
     wait_until(lambda: system.sql(statement, job) == [("COMPLETED",)], seconds=60, what="the job's end")
