@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from typing import ParamSpec, TypeVar
 
 from channels.db import database_sync_to_async
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest
 
 from audit.api.auth import company_key
-from audit.api.errors import invalid, too_many
+from audit.api.errors import ApiError, invalid, too_many
 from audit.models import ApiKey
 from audit.moments import read_moment
 
@@ -32,11 +33,13 @@ _open: Counter[uuid.UUID] = Counter()
 def admit(request: HttpRequest, *, now: datetime) -> tuple[ApiKey, datetime]:
     """The key of a handshake, and since when its client wants to know what ended; raises ApiError, as HTTP does."""
     key = company_key(request)
-    asked = request.GET.get("since")
     try:
+        asked = request.GET.get("since")
         return key, now - BACK if asked is None else read_moment(asked)
     except ValueError as error:
         raise invalid("since", str(error)) from None
+    except SuspiciousOperation as error:  # such as a thousand parameters
+        raise ApiError(400, "bad_request", str(error)) from None
 
 
 def enter(company_id: uuid.UUID) -> None:

@@ -11,7 +11,7 @@ from jobs.models import Job
 from jobs.models.job import JobQuerySet, Status
 
 MOST_JOBS = 500
-"""Of one state; the active ones come first."""
+"""Of one state: the running ones first, then the waiting ones."""
 MOST_BYTES = 900_000
 """Of one state's JSON: clients commonly refuse messages above 1 MiB."""
 OVERLAP = timedelta(minutes=1)
@@ -49,7 +49,7 @@ class State:
 
 
 def read_state(company_id: uuid.UUID, *, since: datetime, now: datetime) -> State:
-    """All active jobs of a company, and those that ended since a moment, the newest first."""
+    """A company's jobs: what runs, what waits, and what ended since a moment; of each the newest first."""
     jobs, size = [], 0
     rows = _rows(company_id, since=since - OVERLAP)
     for row in rows[:MOST_JOBS]:
@@ -67,7 +67,11 @@ def _rows(company_id: uuid.UUID, *, since: datetime) -> list[Job]:
     running, waiting = ours.filter(status=Status.PROCESSING), ours.filter(status=Status.PENDING)
     ended = ours.filter(completed_at__gte=since)
     rows = _first(running, "-id").union(_first(waiting, "-id"), _first(ended, "-completed_at"), all=True)
-    return sorted(rows, key=lambda job: (job.completed_at or _LATER, job.pk), reverse=True)
+    return sorted(rows, key=_rank, reverse=True)
+
+
+def _rank(job: Job) -> tuple[Any, ...]:
+    return job.status == Status.PROCESSING, job.completed_at or _LATER, job.pk
 
 
 def _first(jobs: JobQuerySet, order: str) -> JobQuerySet:

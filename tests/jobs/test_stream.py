@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -102,6 +103,14 @@ def test_a_key_that_does_not_hold_here_opens_no_stream(
 ) -> None:
     ApiKey.objects.filter(company=acme.company).update(**change)
     assert refusal(address, **{"x-hyrelog-key": acme.company_key})[0] == status
+
+
+def test_behind_a_proxy_the_client_s_own_address_counts(address: str, acme: Tenant) -> None:
+    ApiKey.objects.filter(company=acme.company).update(allowed_networks=["203.0.113.0/24"])
+    headers = {"x-hyrelog-key": acme.company_key, "x-forwarded-for": "203.0.113.9"}
+    with connect(address + PATH, additional_headers=headers, proxy=None) as connection:
+        assert Follower(connection).next()["event"] == "snapshot"
+    assert refusal(address, **headers | {"x-forwarded-for": "198.51.100.1"})[0] == 403
 
 
 def test_a_closed_company_opens_no_stream(address: str, acme: Tenant) -> None:
@@ -205,17 +214,23 @@ def test_a_time_that_is_none_is_refused(address: str, acme: Tenant, since: str) 
     assert (status, body["code"], body["details"][0]["field"]) == (422, "invalid", "since")
 
 
+def test_a_query_of_too_many_parts_is_refused(address: str, acme: Tenant) -> None:
+    headers = {"x-hyrelog-key": acme.company_key}
+    assert refusal(address, f"{PATH}?{'a&' * 1001}", **headers)[0] == 400
+
+
 def test_a_snapshot_has_bounds_and_says_when_it_was_cut(
     address: str, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = add(acme.company)
     Job.objects.filter(pk=ended.pk).update(status="COMPLETED", completed_at=timezone.now())
-    active = [add(acme.company) for _ in range(3)]
+    active = [add(acme.company) for _ in range(4)]
+    Job.objects.filter(pk=active[0].pk).update(status="PROCESSING", claim_token=uuid.uuid4(), claimed_by=uuid.uuid4())
     monkeypatch.setattr(state, "MOST_JOBS", 3)
     with following(address, acme.company_key) as follower:
         snapshot = follower.next()
     assert not snapshot["complete"]
-    assert [job["jobId"] for job in snapshot["jobs"]] == [str(job.pk) for job in reversed(active)]
+    assert [job["jobId"] for job in snapshot["jobs"]] == [str(active[n].pk) for n in (0, 3, 2)]
     monkeypatch.setattr(state, "MOST_BYTES", 800)
     with following(address, acme.company_key) as follower:
         snapshot = follower.next()
