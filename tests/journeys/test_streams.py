@@ -52,6 +52,18 @@ def test_a_client_hears_of_each_change_of_a_job_that_a_worker_runs(system: Syste
     assert [events.count(name) for name in ("created", "started", "completed")] == [1, 1, 1]
 
 
+def test_a_worker_that_stops_tells_of_the_job_that_it_hands_back(system: System) -> None:
+    with following(address(system), system.run["company_key"]) as follower:
+        assert follower.next()["event"] == "snapshot"
+        job = enqueue(system, seconds=5)
+        while follower.next_of("started")["job"]["jobId"] != job:
+            pass
+        os.kill(system.run["pids"]["worker"], signal.SIGTERM)
+        events = told(follower, job)
+    handed_back = events.index("retrying")
+    assert "started" in events[handed_back:]
+
+
 def test_a_long_message_of_a_client_is_not_even_read(system: System) -> None:
     with following(address(system), system.run["company_key"]) as follower:
         assert follower.next()["event"] == "snapshot"
