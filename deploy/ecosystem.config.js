@@ -37,7 +37,7 @@ module.exports = {
       "uvicorn",
       [
         ...["hyrelog.asgi:application", "--host", "127.0.0.1", "--port", process.env.PORT || "8000", "--workers", "1"],
-        ...["--timeout-graceful-shutdown", "30", "--lifespan", "off", "--no-access-log"],
+        ...["--timeout-graceful-shutdown", "30", "--ws-max-size", "1024", "--lifespan", "off", "--no-access-log"],
       ],
       { kill_timeout: 40000 },
     ),

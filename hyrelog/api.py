@@ -6,6 +6,7 @@ from audit.api import errors, events
 from audit.api.body import StrictParser
 from gdpr import api as gdpr
 from jobs import api as jobs
+from jobs.streaming import api as streaming
 from webhooks import api as webhooks
 
 api = NinjaAPI(
@@ -17,5 +18,5 @@ api = NinjaAPI(
     parser=StrictParser(),
 )
 errors.install(api)
-for router in (events.router, webhooks.router, jobs.router, gdpr.router):
+for router in (events.router, webhooks.router, streaming.router, jobs.router, gdpr.router):
     api.add_router("", router)

@@ -1,7 +1,8 @@
-"""The web process: Django over ASGI, with a connection pool of its own, and the metrics on their own port."""
+"""The web process: Django and a WebSocket over ASGI, with a connection pool of its own; metrics on their own port."""
 
 import os
 
+from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hyrelog.settings")
@@ -19,10 +20,16 @@ settings.DATABASES["default"]["OPTIONS"]["pool"] = {
     "timeout": 5,
 }
 
-application = get_asgi_application()
+django = get_asgi_application()
 
 # `manage.py` runs the checks by itself; a server that imports this module does not.
 if problems := [message for message in checks.run_checks() if message.is_serious()]:
     raise SystemExit("HyreLog does not start:\n" + "\n".join(str(problem) for problem in problems))
+
+from hyrelog.urls import websocket_urlpatterns  # noqa: E402  what it imports needs a Django that is set up
+
+# No browser sends a key of its own accord, and no page can make it send one with a handshake: there is nothing to
+# forge, so that the Origin does not matter.
+application = ProtocolTypeRouter({"http": django, "websocket": URLRouter(websocket_urlpatterns)})
 
 metrics.serve()

@@ -6,12 +6,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, JsonResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, re_path
 from django.views.generic import RedirectView
 from ninja.openapi.views import openapi_view
 
 from hyrelog.api import api
 from hyrelog.ops import health
+from jobs.streaming.consumer import JobStream, NothingHere
 
 admin.site.site_header = admin.site.site_title = "HyreLog"
 admin.site.index_title = "Operations"
@@ -48,6 +49,11 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+]
+
+websocket_urlpatterns: list[Any] = [
+    path("v1/key/company/jobs/stream", JobStream.as_asgi()),  # type: ignore[arg-type]  # Channels' own use of it
+    re_path("", NothingHere.as_asgi()),  # type: ignore[arg-type]
 ]
 
 

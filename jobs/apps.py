@@ -11,7 +11,7 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         from audit.personal_data import cover, exclude
-        from jobs import claiming, lanes, models, worker  # noqa: F401  the worker's signals connect
+        from jobs import claiming, events, lanes, models, publishing, worker  # noqa: F401  the worker's signals connect
 
         for queue in QUEUES:
             lanes.register(
@@ -23,6 +23,7 @@ class JobsConfig(AppConfig):
                     rescue=partial(claiming.rescue, queue),
                 )
             )
+        events.on_event(publishing.publish)
         program_text, token = "HyreLog's own program text", "names no person"
         cover(models.Job, redact={"traceback": program_text, "claim_token": token})
         cover(models.JobAttempt, redact={"traceback": program_text, "worker": "names HyreLog's own machines"})

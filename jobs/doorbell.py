@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 
 import redis
 from celery import current_app
-from django.conf import settings
 from django.db import transaction
 
 from audit.notices import notice
+from jobs.redis_client import client
 
 EXPIRES = 60
 """Seconds after which a ring that nobody heard is void, and the lane may be rung anew."""
@@ -80,7 +80,7 @@ def heard(lane: str) -> None:
     It must be said before looking: what is committed after that rings anew.
     """
     try:
-        _redis().delete(_mark(lane))
+        client().delete(_mark(lane))
     except redis.RedisError:
         logger.debug("Redis is away; the mark of lane %s runs out by itself.", lane)
 
@@ -110,7 +110,7 @@ def _publish_for_ever() -> None:
 
 def _publish(lane: str, *, again: bool, seconds: float = 0) -> None:
     try:
-        news = _mark_later(lane, seconds) if seconds else _redis().set(_mark(lane), 1, nx=not again, ex=EXPIRES)
+        news = _mark_later(lane, seconds) if seconds else client().set(_mark(lane), 1, nx=not again, ex=EXPIRES)
         if news:
             task, queue = _tasks[lane]
             current_app.send_task(
@@ -130,10 +130,10 @@ def _publish(lane: str, *, again: bool, seconds: float = 0) -> None:
 def _mark_later(lane: str, seconds: float) -> bool:
     """Say when a lane will be rung; False where it will be by then. Two who say so at once both ring, at no harm."""
     mark, moment = f"{_mark(lane)}:later", time.time() + seconds
-    known = _redis().get(mark)
+    known = client().get(mark)
     if isinstance(known, bytes) and float(known) <= moment:
         return False
-    _redis().set(mark, moment, px=max(1, int(seconds * 1000)))
+    client().set(mark, moment, px=max(1, int(seconds * 1000)))
     return True
 
 
@@ -141,22 +141,10 @@ def _mark(lane: str) -> str:
     return f"hyrelog:rung:{lane}"
 
 
-_client: redis.Redis | None = None
-_making = threading.Lock()
-
-
-def _redis() -> redis.Redis:
-    global _client  # noqa: PLW0603  one connection pool for each process
-    with _making:  # one that another thread replaces closes, with its end, the connections in use
-        if _client is None:
-            _client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2)
-        return _client
-
-
 def _start_afresh() -> None:
-    """A forked child has neither its parent's thread nor a right to its sockets."""
-    global _publisher, _client, _making
-    _publisher, _client, _making = _Publisher(), None, threading.Lock()
+    """A forked child does not have its parent's thread."""
+    global _publisher  # noqa: PLW0603  one thread for each process
+    _publisher = _Publisher()
 
 
 os.register_at_fork(after_in_child=_start_afresh)

@@ -16,7 +16,7 @@ from typing import Self
 from django.db import Error, connection
 
 from audit.notices import notice
-from jobs import doorbell
+from jobs import doorbell, publishing
 from jobs.models import Job, WorkerProcess
 from jobs.models.job import NOBODY
 
@@ -134,6 +134,7 @@ class Watch:
             WorkerProcess.objects.filter(pk=self._process).delete()
             doorbell.ring(self._job.queue, again=True)
             doorbell.wait_published(doorbell.LAST_WORDS)
+            publishing.say_last_words()
         except Exception:
             # Whoever finds the row orphaned takes it back. To go on running is what must not happen.
             logger.exception("Job %s could not be settled before its process was ended.", self._job.pk)

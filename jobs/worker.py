@@ -9,7 +9,7 @@ from celery import signals
 from django.db import connection
 from django.utils import timezone
 
-from jobs import lanes, registry, slots, stopping
+from jobs import lanes, publishing, registry, slots, stopping
 from jobs.leases import ProcessLease
 from jobs.models import Tick
 
@@ -65,6 +65,7 @@ def begin(**_: Any) -> None:
 def end(**_: Any) -> None:
     if _lease is not None:
         _lease.stop()
+    publishing.say_last_words()  # Celery ends its children without Python's own clean-up
 
 
 def poll_if_beat_is_silent() -> None:

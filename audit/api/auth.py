@@ -1,5 +1,7 @@
 """Who asks: API keys, what they are for, and how often they may ask."""
 
+from datetime import datetime
+
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja.security import APIKeyHeader
@@ -58,6 +60,12 @@ def workspace_of(key: ApiKey) -> Workspace:
     if key.workspace is None:
         raise LookupError(f"key {key.pk} is for no workspace")
     return key.workspace
+
+
+def still_admits(key: ApiKey, request: HttpRequest, *, now: datetime) -> bool:
+    """Whether a connection that lasts may go on: its key was neither ended nor restricted since it began."""
+    same = ApiKey.objects.usable(now=now).filter(pk=key.pk, company=key.company_id, workspace=key.workspace_id).first()
+    return same is not None and same.admits(client_address(request))
 
 
 def client_address(request: HttpRequest) -> str:

@@ -199,6 +199,12 @@ class Job(models.Model):
             models.Index(fields=["company", "status", "id"], name="job_company_status"),
             # A company's jobs of a type, newest first; and all that its statistics read.
             models.Index(fields=["company", "type", "id"], include=["status", "run_at"], name="job_company_type"),
+            # What of a company's has ended since a moment, for its streams.
+            models.Index(
+                fields=["company", "completed_at"],
+                name="job_company_ended",
+                condition=Q(completed_at__isnull=False),
+            ),
             # What has ended: dead letters by type and time, and the end of each by its age.
             models.Index(
                 fields=["type", "status", "completed_at"], name="job_ended", condition=Q(completed_at__isnull=False)
@@ -210,6 +216,10 @@ class Job(models.Model):
 
     def as_json(self) -> dict[str, Any]:
         """The job as the API shows it."""
+        return {**self.summary(), "result": self.result}
+
+    def summary(self) -> dict[str, Any]:
+        """The same without its result, which may be large."""
         return {
             "jobId": str(self.id),
             "type": self.type,
@@ -223,7 +233,6 @@ class Job(models.Model):
             "runAt": timestamp(self.run_at),
             "key": self.key,
             "error": self.error or None,
-            "result": self.result,
             "createdAt": timestamp(self.created_at),
             "startedAt": self.started_at and timestamp(self.started_at),
             "completedAt": self.completed_at and timestamp(self.completed_at),

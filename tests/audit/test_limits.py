@@ -4,11 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from audit.api import limits
-from jobs import doorbell
+from jobs import redis_client
 
 
 @pytest.mark.parametrize(
-    ("module", "variable", "client"), [(limits, "_redis", "_client"), (doorbell, "_client", "_redis")]
+    ("module", "variable", "client"), [(limits, "_redis", "_client"), (redis_client, "_client", "client")]
 )
 def test_threads_that_begin_at_once_share_one_client(
     module: object, variable: str, client: str, monkeypatch: pytest.MonkeyPatch

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from jobs import doorbell
+from jobs import doorbell, redis_client
 from jobs.leases import ProcessLease
 from jobs.models import Tick
 
@@ -44,7 +44,7 @@ def test_a_dead_broker_neither_fails_nor_stalls_whoever_rings(settings: Any, mon
     """A port that accepts and never answers is the worst of dead brokers."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings.REDIS_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
-        monkeypatch.setattr(doorbell, "_client", None)
+        monkeypatch.setattr(redis_client, "_client", None)
         doorbell.ring("webhooks")
         assert not doorbell.wait_published(0)  # whoever rang goes on while the thread still tries
         assert doorbell.wait_published(10)
