@@ -25,7 +25,10 @@ class JobsConfig(AppConfig):
             )
         events.on_event(publishing.publish)
         program_text, token = "HyreLog's own program text", "names no person"
-        cover(models.Job, redact={"traceback": program_text, "claim_token": token})
+        cover(
+            models.Job,
+            redact={"traceback": program_text, "claim_token": token, "secrets": "secrets in payloads, encrypted"},
+        )
         cover(models.JobAttempt, redact={"traceback": program_text, "worker": "names HyreLog's own machines"})
         cover(models.JobLog)
         exclude(models.Pause, reason="HyreLog's own operation; no tenant's data")

@@ -14,6 +14,7 @@ from audit.text import storable
 from jobs.models import Job, JobLog
 from jobs.models.attempt import UNCOUNTED
 from jobs.models.log import Level
+from jobs.sealing import unseal
 from jobs.watching import LOOK_EVERY, Watch
 
 LOG_LINES = 1_000
@@ -74,10 +75,10 @@ class JobContext:
         """1 for the first attempt."""
         return self.job.attempt
 
-    @property
+    @cached_property
     def payload(self) -> dict[str, Any]:
-        payload: dict[str, Any] = self.job.payload
-        return payload
+        """As it was enqueued. Raises audit.encryption.UnreadableSecret."""
+        return unseal(self.job.payload, self.job.secrets)
 
     @cached_property
     def logger(self) -> Any:

@@ -16,6 +16,7 @@ from jobs import doorbell, events
 from jobs.models import Job
 from jobs.payloads import plain
 from jobs.registry import handler_of
+from jobs.sealing import seal
 
 TRIES = 5
 """To insert a job whose key is taken at one moment and free at the next."""
@@ -38,9 +39,11 @@ class Then:
         """As it is kept in the row. Raises UnknownJobType, BadPayload, UncanonicalValue."""
         declared, payload = handler_of(self.type), plain(self.payload, job_type=self.type)
         check(payload, "then.payload")
+        shown, secrets = seal(payload, declared.secrets)
         return {
             "type": self.type,
-            "payload": payload,
+            "payload": shown,
+            "secrets": secrets,
             "then": self.then and self.then.as_json(),
             # Said here, for the worker that completes the first one may be of a release that knows no such type.
             "queue": declared.queue,
@@ -139,6 +142,7 @@ def enqueue_follow_up(job: Job, *, now: datetime) -> None:
         type=job.follow_up["type"],
         queue=job.follow_up["queue"],
         payload={**job.follow_up["payload"], "result": job.result},
+        secrets=job.follow_up["secrets"],
         follow_up=job.follow_up["then"],
         priority=job.priority,
         run_at=now,
@@ -153,10 +157,12 @@ def _job(job_type: str, payload: Any, *, key: str | None, max_attempts: int | No
     values = plain(payload, job_type=job_type)
     declared.check(values)
     check(values, "payload")
+    shown, secrets = seal(values, declared.secrets)
     return Job(
         type=job_type,
         queue=declared.queue,
-        payload=values,
+        payload=shown,
+        secrets=secrets,
         key=key,
         max_attempts=declared.max_attempts if max_attempts is None else max_attempts,
         **properties,

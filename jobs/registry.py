@@ -44,6 +44,7 @@ class Handler:
     retryable: bool
     keep_completed: timedelta | None
     keep_failed: timedelta | None
+    secrets: tuple[str, ...]
     payload_type: PayloadType | None
     function: Callable[..., Any]
 
@@ -96,6 +97,7 @@ def handler(  # noqa: PLR0913  the declaration holds everything about a type
     retryable: bool = False,
     keep_completed: timedelta | None = None,
     keep_failed: timedelta | None = None,
+    secrets: tuple[str, ...] = (),
 ) -> Callable[[Run], Run]:
     """Declare the decorated function as the handler of a type of job; what it returns is the job's result (JSON).
 
@@ -106,7 +108,8 @@ def handler(  # noqa: PLR0913  the declaration holds everything about a type
     over all workers, `company_concurrency` and `company_rate` for each company in it. By the API, tenants may
     create, cancel and retry jobs of a `public` type, cancel those of a `cancellable` one, and retry those of a
     `retryable` one; where requests are held against a limit, a retry would pass it by. `keep_completed` and
-    `keep_failed` are how long ended jobs are kept (JOB_RETENTION_DAYS, JOB_RETENTION_FAILED_DAYS).
+    `keep_failed` are how long ended jobs are kept (JOB_RETENTION_DAYS, JOB_RETENTION_FAILED_DAYS). `secrets` names the
+    places in payloads, such as `source.headers`, that are encrypted in the row and hidden wherever it is shown.
     """
 
     def declare(run: Run) -> Run:
@@ -125,6 +128,7 @@ def handler(  # noqa: PLR0913  the declaration holds everything about a type
             retryable=public or retryable,
             keep_completed=keep_completed,
             keep_failed=keep_failed,
+            secrets=secrets,
             payload_type=_payload_type(job_type, run),
             function=run,
         )

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple, Self
 import orjson
 from django.db import connection, transaction
 
+from audit.encryption import UnreadableSecret
 from audit.ids import uuid7
 from webhooks import settling
 from webhooks.claiming import Claimed
 from webhooks.custom_headers import MASK
-from webhooks.encryption import UnreadableSecret
 from webhooks.models import Webhook
 from webhooks.reading import read
 from webhooks.rendering import Event, render_request

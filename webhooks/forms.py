@@ -11,8 +11,8 @@ from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidg
 
 from audit import strict_json
 from audit.api.errors import path_of, rule_of
+from audit.encryption import UnreadableSecret
 from webhooks.custom_headers import MASK, InvalidHeaders
-from webhooks.encryption import UnreadableSecret
 from webhooks.models import Webhook
 from webhooks.models.webhook import MOST, TooManyWebhooks
 from webhooks.options import Options

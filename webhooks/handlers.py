@@ -36,11 +36,28 @@ def disable(context: JobContext) -> dict[str, Any]:
     return {"disabled": disable_as_asked(context.company, context.payload, now=timezone.now())}
 
 
-@handler(REQUEST, public=True, max_attempts=5, backoff=PATIENT, timeout=90, concurrency=20, company_concurrency=5)
+@handler(
+    REQUEST,
+    public=True,
+    max_attempts=5,
+    backoff=PATIENT,
+    timeout=90,
+    concurrency=20,
+    company_concurrency=5,
+    secrets=("headers",),
+)
 def http_request(context: JobContext, asked: HttpRequest) -> dict[str, Any]:
     return request(context, asked)
 
 
-@handler(PROCESS, public=True, backoff=PATIENT, timeout=TIMEOUT, concurrency=8, company_concurrency=2)
+@handler(
+    PROCESS,
+    public=True,
+    backoff=PATIENT,
+    timeout=TIMEOUT,
+    concurrency=8,
+    company_concurrency=2,
+    secrets=("source.headers",),
+)
 def data_process(context: JobContext, asked: DataProcess) -> dict[str, Any]:
     return process(context, asked)

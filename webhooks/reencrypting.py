@@ -2,20 +2,30 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
+from typing import Any
 
 from django.db import transaction
+from django.db.models import Manager, Model, Q
 
-from webhooks.encryption import UnreadableSecret, decrypt, encrypt, is_current
+from audit.encryption import UnreadableSecret, decrypt, encrypt, is_current
+from jobs.models import Job
 from webhooks.models import Webhook
 from webhooks.models.webhook import ENCRYPTED
 
 BATCH = 100
-"""Webhooks whose rows are locked at once."""
+"""Rows that are locked at once."""
+TABLES: dict[str, tuple[Manager[Any], tuple[str, ...]]] = {
+    "webhook": (Webhook.objects, ENCRYPTED),
+    "job": (Job.objects, ("secrets",)),
+}
+"""Where tokens are: of each kind of row, the columns."""
 
 
 @dataclass
 class Batch:
-    """What became of the tokens of some webhooks."""
+    """What became of the tokens of some rows."""
 
     renewed: int = 0
     current: int = 0
@@ -24,35 +34,37 @@ class Batch:
 
 def reencrypt() -> Iterator[Batch]:
     """Encrypt all tokens with the first of HYRELOG_ENCRYPTION_KEYS, in short transactions; may be repeated at will."""
-    after = None
-    while True:
-        with transaction.atomic():
-            rows = Webhook.objects.order_by("pk").select_for_update(no_key=True)
-            webhooks = list((rows.filter(pk__gt=after) if after else rows)[:BATCH])
-            if not webhooks:
-                return
-            batch = Batch()
-            for webhook in webhooks:
-                _renew(webhook, batch)
-        yield batch
-        after = webhooks[-1].pk
+    for kind, (table, columns) in TABLES.items():
+        after = None
+        encrypted = reduce(or_, (Q(**{f"{column}__gt": ""}) for column in columns))
+        while True:
+            with transaction.atomic():
+                rows = table.filter(encrypted).order_by("pk").select_for_update(no_key=True)
+                found = list((rows.filter(pk__gt=after) if after else rows)[:BATCH])
+                if not found:
+                    break
+                batch = Batch()
+                for row in found:
+                    _renew(kind, row, columns, batch)
+            yield batch
+            after = found[-1].pk
 
 
-def _renew(webhook: Webhook, batch: Batch) -> None:
+def _renew(kind: str, row: Model, columns: tuple[str, ...], batch: Batch) -> None:
     renewed = []
-    for column in ENCRYPTED:
-        token = getattr(webhook, column)
+    for column in columns:
+        token = getattr(row, column)
         if not token:
             continue
         if is_current(token):
             batch.current += 1
             continue
         try:
-            setattr(webhook, column, encrypt(decrypt(token)))
+            setattr(row, column, encrypt(decrypt(token)))
         except UnreadableSecret:
-            batch.unreadable.append(f"{column} of webhook {webhook.pk}")
+            batch.unreadable.append(f"{column} of {kind} {row.pk}")
         else:
             renewed.append(column)
     if renewed:
-        webhook.save(update_fields=renewed)
+        row.save(update_fields=renewed)
         batch.renewed += len(renewed)

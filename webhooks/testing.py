@@ -9,8 +9,8 @@ from django.conf import settings
 from django.db import connection
 
 from audit.chain import timestamp
+from audit.encryption import UnreadableSecret
 from webhooks.departing import UNREADABLE
-from webhooks.encryption import UnreadableSecret
 from webhooks.models import Webhook
 from webhooks.sending.diagnosis import Diagnosis, diagnose
 from webhooks.sending.inspecting import Handshake

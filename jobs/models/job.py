@@ -132,6 +132,8 @@ class Job(models.Model):
     type = models.CharField(max_length=100)
     queue = models.CharField(max_length=50)
     payload = models.JSONField(default=dict)
+    secrets = models.TextField(db_default="", default="", editable=False)
+    """What is hidden in the payload, encrypted (jobs.sealing)."""
     key = models.CharField(max_length=255, null=True, blank=True)
     priority = models.SmallIntegerField(default=0)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)

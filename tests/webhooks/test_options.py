@@ -11,10 +11,10 @@ from django.conf import LazySettings
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audit.encryption import UnreadableSecret
 from tests.api import Api
 from tests.conftest import NOON, Tenant
 from webhooks.custom_headers import MASK
-from webhooks.encryption import UnreadableSecret
 from webhooks.models import Webhook
 from webhooks.models.webhook import ENCRYPTED
 from webhooks.options import DAY, Options

@@ -16,11 +16,11 @@ import pytest
 import requests
 from django.utils import timezone
 
+from audit.encryption import encrypt
 from hyrelog.dev.state import CHECKOUT
 from tests.conftest import Clock, Tenant
 from tests.webhooks.examples import EXAMPLES, OLD_SECRET, SECRET, STRANGERS_SECRET, render
 from webhooks.delivering import Sender
-from webhooks.encryption import encrypt
 from webhooks.models import Webhook, WebhookAttempt, WebhookDelivery
 
 MakeSender = Callable[..., Sender]

@@ -13,12 +13,15 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from audit.encryption import UnreadableSecret, encrypt
 from audit.models import AuditEvent
 from hyrelog import housekeeping
+from jobs.enqueueing import enqueue
+from jobs.models import Job
+from jobs.sealing import unseal
 from tests.api import Api
 from tests.conftest import NOON, Tenant, open_tenant
 from webhooks import reencrypting
-from webhooks.encryption import UnreadableSecret, encrypt
 from webhooks.models import Webhook
 from webhooks.models.webhook import ENCRYPTED
 
@@ -182,15 +185,19 @@ def test_rotate_encryption_makes_the_old_key_superfluous(
     rotate(webhooks[0])
     webhooks[4].delete_softly(now=NOON)
     before = [webhook.signing_secrets(now=NOON) for webhook in webhooks[:4]]
+    payload = {"url": URL, "headers": {"Authorization": "Bearer t"}}
+    jobs = [enqueue("http.request", payload, company=tenant.company)[0] for _ in range(3)]
     new = Fernet.generate_key().decode()
     settings.HYRELOG_ENCRYPTION_KEYS = [new, *settings.HYRELOG_ENCRYPTION_KEYS]
 
-    assert rotate_encryption() == ("13 secrets were encrypted with the first key; 0 were already.\n", "", 0)
+    assert rotate_encryption() == ("16 secrets were encrypted with the first key; 0 were already.\n", "", 0)
     settings.HYRELOG_ENCRYPTION_KEYS = [new]
+    read = [unseal(job.payload, job.secrets) for job in Job.objects.filter(pk__in=[job.pk for job in jobs])]
+    assert read == [payload] * 3
     kept = list(Webhook.objects.present().order_by("pk"))
     assert [webhook.signing_secrets(now=NOON) for webhook in kept] == before
     assert {str(webhook.added_headers) for webhook in kept} == {"{'X-A': 'a', 'Authorization': 'Bearer t'}"}
-    assert rotate_encryption() == ("0 secrets were encrypted with the first key; 13 were already.\n", "", 0)
+    assert rotate_encryption() == ("0 secrets were encrypted with the first key; 16 were already.\n", "", 0)
 
 
 def test_rotate_encryption_names_what_no_key_reads_and_does_the_rest(tenant: Tenant, settings: LazySettings) -> None:

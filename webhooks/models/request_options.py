@@ -3,9 +3,9 @@ from typing import Any
 
 from django.db import models
 
+from audit.encryption import UnreadableSecret, decrypt, encrypt
 from webhooks.credentials import authorization, masked
 from webhooks.custom_headers import MASK, InvalidHeaders, complete
-from webhooks.encryption import UnreadableSecret, decrypt, encrypt
 
 
 class RequestOptions(models.Model):

@@ -9,9 +9,9 @@ from django.db import models, transaction
 from django.db.models import F, Prefetch, Q
 
 from audit.chain import timestamp
+from audit.encryption import UnreadableSecret, decrypt, encrypt
 from audit.ids import uuid7
 from audit.models import AuditEvent, Company, Workspace
-from webhooks.encryption import UnreadableSecret, decrypt, encrypt
 from webhooks.matching import matches
 from webhooks.models.endpoint import Endpoint, EndpointHour
 from webhooks.models.request_options import RequestOptions
@@ -142,7 +142,7 @@ class Webhook(RequestOptions):
 
     @property
     def secret(self) -> str:
-        """The signing secret in plain; raises webhooks.encryption.UnreadableSecret."""
+        """The signing secret in plain; raises audit.encryption.UnreadableSecret."""
         return decrypt(self.encrypted_secret)
 
     def signing_secrets(self, *, now: datetime) -> list[str]:

@@ -1,4 +1,4 @@
-"""`manage.py rotate_encryption`: encrypt the secrets of webhooks with the first key, so that the others can go."""
+"""`manage.py rotate_encryption`: encrypt what is stored encrypted with the first key, so that the others can go."""
 
 import sys
 from typing import Any
