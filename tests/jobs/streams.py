@@ -17,9 +17,9 @@ PATH = "/v1/key/company/jobs/stream"
 
 
 @contextmanager
-def serve(**options: Any) -> Iterator[tuple[str, uvicorn.Server]]:
+def serve(port: int = 0, **options: Any) -> Iterator[tuple[str, uvicorn.Server]]:
     """The web process's application in a thread; its address, as `ws://…`, and the server."""
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = socket.create_server(("127.0.0.1", port))
     config = uvicorn.Config(application, lifespan="off", access_log=False, log_config=None, **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
