@@ -16,7 +16,7 @@ from jobs.events import NAMES
 from jobs.models import Job
 from jobs.streaming import state, telling
 from tests.conftest import NOON, open_tenant
-from tests.jobs.streams import serve
+from tests.jobs.streaming.clients import serve
 
 EXAMPLE = CHECKOUT / "examples" / "following" / "follow.py"
 PAGE = (CHECKOUT / "docs" / "streams.md").read_text(encoding="utf-8")
