@@ -1,1 +1,1 @@
-"""Streams: a company follows its jobs live, over a WebSocket (docs/jobs.md)."""
+"""Streams: a company follows its jobs live, over a WebSocket (docs/streams.md)."""

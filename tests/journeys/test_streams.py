@@ -3,12 +3,10 @@
 import os
 import signal
 
-import pytest
 import requests
-from websockets.exceptions import ConnectionClosed
 
 from tests.crashes.steps import kill
-from tests.jobs.streams import Follower, following
+from tests.jobs.streaming.clients import Follower, end_of, following
 from tests.system import System, wait_until
 
 ENQUEUE = """
@@ -68,15 +66,7 @@ def test_a_long_message_of_a_client_is_not_even_read(system: System) -> None:
     with following(address(system), system.run["company_key"]) as follower:
         assert follower.next()["event"] == "snapshot"
         follower.connection.send("x" * 2000)
-        assert end_of(follower) == 1009
-
-
-def end_of(follower: Follower) -> int:
-    """With which code the stream ends, whatever it tells before."""
-    with pytest.raises(ConnectionClosed) as closed:
-        follower.next_of("none at all")
-    assert closed.value.rcvd
-    return int(closed.value.rcvd.code)
+        assert end_of(follower)[0] == 1009
 
 
 def test_a_stream_outlives_redis(system: System) -> None:
@@ -95,7 +85,7 @@ def test_a_client_that_comes_back_misses_nothing(system: System) -> None:
     with following(address(system), system.run["company_key"]) as follower:
         last = follower.next()["at"]
         os.kill(web, signal.SIGTERM)
-        assert end_of(follower) == 1012
+        assert end_of(follower)[0] == 1012
     job = enqueue(system)
     statement = "SELECT status FROM jobs_job WHERE id = %s"
     wait_until(lambda: system.sql(statement, job) == [("COMPLETED",)], seconds=60, what="the job's end")
