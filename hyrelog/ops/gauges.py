@@ -29,7 +29,7 @@ class Gauge(NamedTuple):
 _FRESH = "status = 'PENDING' AND NOT replay"
 _BACKLOG = "next_attempt_at IS NOT NULL AND (status = 'FAILED' OR replay)"
 _IN_ORDER = f"LIMIT (SELECT {COUNTED})"
-"""A limit that the planner cannot read keeps it from taking all rows to sort them, though an index has them in order."""
+"""A limit that the planner cannot read keeps it from sorting all rows, though an index has them in order."""
 # An id tells when it was made, by its first 48 bits.
 _FIRST_OF_FIVE_MINUTES = """
     rpad(lpad(to_hex((extract(epoch FROM now() - interval '5 minutes') * 1000)::bigint), 12, '0'), 32, '0')::uuid
