@@ -18,7 +18,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hyrelog.settings")
 from django.conf import settings
 from django.core import checks
 
-from jobs import registry
 from jobs.apps import QUEUES as JOB_QUEUES
 
 QUEUES = ("webhooks", *JOB_QUEUES, "housekeeping")
@@ -36,6 +35,8 @@ class TakenTypes(bootsteps.Step):  # type: ignore[misc]  # Celery has no types
     """
 
     def __init__(self, worker: Any, types: str | None = None, **options: Any) -> None:
+        from jobs import registry  # noqa: PLC0415  it needs Django's models, which are loaded once this module is
+
         patterns = settings.JOB_TYPES if types is None else [part.strip() for part in types.split(",") if part.strip()]
         try:
             registry.take_only(patterns)
