@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -109,7 +110,7 @@ def test_a_worker_whose_slots_are_taken_passes_on_what_it_hears_for_others(start
     ready(["email.*"])
     for _ in range(5):
         job, _ = enqueue("email.send", EMAIL)
-        wait_until(lambda job=job: is_done(job), seconds=15, what="the e-mail is sent")
+        wait_until(partial(is_done, job), seconds=15, what="the e-mail is sent")
     assert not runners("email.send") & theirs
     Job.objects.filter(type="sleep").cancel(now=timezone.now())
 
