@@ -9,8 +9,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hyrelog.settings")
 from django.conf import settings
 from django.core import checks
 
-from hyrelog.ops import metrics
-
 # Requests run in many short-lived threads: each would open a connection of its own. Workers must not pool: their
 # connections would cross a fork, and Celery closes pools after each task.
 settings.DATABASES["default"]["OPTIONS"]["pool"] = {
@@ -24,5 +22,7 @@ application = get_asgi_application()
 # `manage.py` runs the checks by itself; a server that imports this module does not.
 if problems := [message for message in checks.run_checks() if message.is_serious()]:
     raise SystemExit("HyreLog does not start:\n" + "\n".join(str(problem) for problem in problems))
+
+from hyrelog.ops import metrics  # noqa: E402  what it imports needs a Django that is set up
 
 metrics.serve()

@@ -36,8 +36,8 @@ class Command(BaseCommand):
 
 
 def _lines(report: Report) -> Iterator[str]:
-    for host, processes in groupby(report.processes, key=lambda process: process.host):
-        yield host
+    for kind, processes in groupby(sorted(report.processes, key=_kind), key=_kind):
+        yield "{}: queues {}; types {}".format(*kind)
         for process in processes:
             yield from _process(process)
     if report.orphans:
@@ -51,6 +51,11 @@ def _lines(report: Report) -> Iterator[str]:
     yield "unhealthy" if report.problems else "healthy"
 
 
+def _kind(process: Process) -> tuple[str, str, str]:
+    """What the processes of one worker have in common."""
+    return process.host, ",".join(process.queues), ",".join(process.types) or "all"
+
+
 def _process(process: Process) -> Iterator[str]:
     if process.alive:
         state = f"up {spoken(process.uptime)}, lease left {spoken(process.lease_left)}"
@@ -58,7 +63,6 @@ def _process(process: Process) -> Iterator[str]:
         state = f"dead for {spoken(-process.lease_left)}"
     counts = f"active {len(process.active)}, processed {process.processed}, failed {process.failed}"
     yield f"  pid {process.pid}: {state}; jobs: {counts}"
-    yield f"    queues {','.join(process.queues)}; types {','.join(process.types) or 'all'}"
     for running in process.active:
         yield f"    {running.type} {running.job} for {spoken(running.time)}"
 
