@@ -1,6 +1,6 @@
 """Watching the code of the checkout: which Python files have changed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from watchfiles import PythonFilter, watch
@@ -19,9 +19,11 @@ class Code:
     def __init__(self, folders: Sequence[Path], *, root: Path) -> None:
         self._root = root
         self._changed: set[Path] = set()
-        self._changes: Iterator[set[tuple[object, str]]] = watch(  # type: ignore[assignment]
+        self._is_code = PythonFilter()
+        # Filtered in there, a file that is written all the time would keep it from ever answering.
+        self._changes = watch(
             *folders,
-            watch_filter=PythonFilter(),
+            watch_filter=None,
             debounce=_LOOK_MILLISECONDS,
             step=_LOOK_MILLISECONDS,
             rust_timeout=_LOOK_MILLISECONDS,
@@ -31,7 +33,8 @@ class Code:
 
     def changed(self) -> list[Path]:
         """The files that have changed, once no other has since the last question; relative, in order."""
-        if new := {Path(path).relative_to(self._root) for _, path in next(self._changes)}:
+        found = next(self._changes)
+        if new := {Path(path).relative_to(self._root) for kind, path in found if self._is_code(kind, path)}:
             self._changed |= new
             return []
         changed, self._changed = sorted(self._changed), set()

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -125,6 +127,18 @@ def test_what_is_no_python_code_changes_nothing(code: Path) -> None:
         (code / name).write_text("")
     (code / "last.py").write_text("")
     assert [str(file) for file in until(watched.changed)] == ["last.py"]
+
+
+def test_what_writes_all_the_time_keeps_nobody_from_being_told(code: Path) -> None:
+    chatter = f'while True: open("{code}/log.txt", "a").write("x")'
+    with subprocess.Popen([sys.executable, "-c", chatter]) as writer:
+        try:
+            until((code / "log.txt").exists)
+            watched = Code([code], root=code)
+            (code / "program.py").write_text("")
+            assert [str(file) for file in until(watched.changed)] == ["program.py"]
+        finally:
+            writer.kill()
 
 
 def test_at_most_three_files_are_named() -> None:
