@@ -10,8 +10,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hyrelog.settings")
 from django.conf import settings
 from django.core import checks
 
-from hyrelog.ops import metrics
-
 # Requests run in many short-lived threads: each would open a connection of its own. Workers must not pool: their
 # connections would cross a fork, and Celery closes pools after each task.
 settings.DATABASES["default"]["OPTIONS"]["pool"] = {
@@ -26,7 +24,8 @@ django = get_asgi_application()
 if problems := [message for message in checks.run_checks() if message.is_serious()]:
     raise SystemExit("HyreLog does not start:\n" + "\n".join(str(problem) for problem in problems))
 
-from hyrelog.urls import websocket_urlpatterns  # noqa: E402  what it imports needs a Django that is set up
+from hyrelog.ops import metrics  # noqa: E402  what these import needs a Django that is set up
+from hyrelog.urls import websocket_urlpatterns  # noqa: E402
 
 # No browser sends a key of its own accord, and no page can make it send one with a handshake: there is nothing to
 # forge, so that the Origin does not matter.

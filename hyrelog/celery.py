@@ -29,13 +29,19 @@ warnings.filterwarnings("ignore", message=".*worker_cancel_long_running_tasks_on
 
 
 class TakenTypes(bootsteps.Step):  # type: ignore[misc]  # Celery has no types
-    """Which types of jobs a worker takes; its children inherit it."""
+    """Which types of jobs a worker takes; its children inherit it.
+
+    `--types` wins over JOB_TYPES, also where it is empty and means all. Raises SystemExit for a pattern of no type.
+    """
 
     def __init__(self, worker: Any, types: str | None = None, **options: Any) -> None:
         from jobs import registry  # noqa: PLC0415  it needs Django's models, which are loaded once this module is
 
         patterns = settings.JOB_TYPES if types is None else [part.strip() for part in types.split(",") if part.strip()]
-        registry.take_only(patterns)
+        try:
+            registry.take_only(patterns)
+        except registry.UnmatchedPattern as problem:
+            raise SystemExit(f"HyreLog does not start: {problem} See --types and JOB_TYPES.") from None
         super().__init__(worker, **options)
 
 
@@ -108,7 +114,7 @@ app.conf.update(
 )
 app.autodiscover_tasks()
 app.user_options["worker"].add(
-    click.Option(["--types"], help="Patterns of the types of jobs to take, such as 'email:*,report:*' (JOB_TYPES).")
+    click.Option(["--types"], help="Patterns of the types of jobs to take, such as 'email.*,gdpr.*' (JOB_TYPES).")
 )
 app.steps["worker"].add(TakenTypes)
 

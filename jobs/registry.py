@@ -26,6 +26,13 @@ class UnknownJobType(LookupError):
         super().__init__(f"No handler declares the job type {job_type!r}; there are: {', '.join(sorted(_handlers))}.")
 
 
+class UnmatchedPattern(LookupError):
+    """No type of job matches this pattern."""
+
+    def __init__(self, pattern: str) -> None:
+        super().__init__(f"No type of job matches the pattern {pattern!r}; there are: {', '.join(sorted(_handlers))}.")
+
+
 @dataclass(frozen=True, slots=True)
 class Handler:
     """A type of job, by all that its declaration says (see `handler`)."""
@@ -145,6 +152,11 @@ def handler_of(job_type: str) -> Handler:
         raise UnknownJobType(job_type) from None
 
 
+def declares(job_type: str) -> bool:
+    """Whether there is a handler of a type."""
+    return job_type in _handlers
+
+
 def handlers() -> list[Handler]:
     return list(_handlers.values())
 
@@ -159,8 +171,11 @@ def handlers_in(queue: str) -> list[Handler]:
 
 
 def take_only(patterns: Sequence[str]) -> None:
-    """Say which types this process takes, by patterns such as `email:*`; none means all."""
+    """Say which types this process takes, by patterns such as `email.*`; none means all. Raises UnmatchedPattern."""
     global _taken  # noqa: PLW0603  a property of the process
+    for pattern in patterns:
+        if not any(fnmatchcase(job_type, pattern) for job_type in _handlers):
+            raise UnmatchedPattern(pattern)
     _taken = tuple(patterns)
 
 
@@ -171,7 +186,12 @@ def taken_patterns() -> tuple[str, ...]:
 
 def takes(job_type: str) -> bool:
     """Whether this process takes jobs of a type."""
-    return not _taken or any(fnmatchcase(job_type, pattern) for pattern in _taken)
+    return matches(job_type, _taken)
+
+
+def matches(job_type: str, patterns: Sequence[str]) -> bool:
+    """Whether whoever takes these patterns takes a type; no patterns take all."""
+    return not patterns or any(fnmatchcase(job_type, pattern) for pattern in patterns)
 
 
 def _payload_type(job_type: str, run: Callable[..., Any]) -> PayloadType | None:

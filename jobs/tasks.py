@@ -30,11 +30,10 @@ _claimers = _Claimers()
 def work(lane: str) -> None:
     """Run due jobs of a lane until there are none."""
     doorbell.heard(lane)
+    ends, worked = time.monotonic() + TIME_BOX, False
     with slots.working() as slot, worker.claiming() as lease:
-        if not slot:
-            return  # whoever gives a slot back rings again
-        ends, worked = time.monotonic() + TIME_BOX, False
-        while not stopping.asked() and time.monotonic() < ends:
+        # Without a slot there is nothing to do: whoever gives one back rings again.
+        while slot and not stopping.asked() and time.monotonic() < ends:
             process, last = lease.process_id, slot is slots.Slot.LAST
             if not run_next(
                 _claimers[lane], process=process, stopping=stopping.asked, clock=timezone.now, newcomers_only=last

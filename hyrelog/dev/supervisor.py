@@ -3,7 +3,7 @@
 import selectors
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import FrameType
 
 from hyrelog.dev.child import Child, describe
@@ -46,6 +46,10 @@ class Revival:
         self.due = now + self._pause
         return self._pause
 
+    def hasten(self) -> None:
+        """Have the next start at once, and count no death before it."""
+        self.due, self._pause = time.monotonic(), 0.5
+
     def claim(self) -> bool:
         """Whether the time has come; if so, it is counted as a start."""
         if self.due is None or time.monotonic() < self.due:
@@ -57,13 +61,23 @@ class Revival:
 class Supervisor:
     """The servers run already, and are the caller's to stop."""
 
-    def __init__(self, children: Sequence[Child], *, servers: Sequence[Server] = (), console: Console) -> None:
+    def __init__(
+        self,
+        children: Sequence[Child],
+        *,
+        servers: Sequence[Server] = (),
+        console: Console,
+        grace: float = GRACE_SECONDS,
+    ) -> None:
         self._children = children
         self._servers = servers
         self._console = console
+        self._grace = grace
         self._on_change: OnChange = lambda _: None
         names = [*(child.name for child in children), *(server.name for server in servers)]
         self._revivals = {name: Revival() for name in names}
+        self._restarts: dict[str, float] = {}
+        """Until when those that were asked to end, to be started anew, may take for it."""
         self._selector = selectors.DefaultSelector()
         self._asked_to_stop: float | None = None
         self._in_a_hurry = False
@@ -84,6 +98,17 @@ class Supervisor:
                 self._watch(child)
             on_tick()
         self._stop()
+
+    def restart(self, names: Collection[str]) -> None:
+        """Ask these to finish, and start each again once it has; those that are down already, at once."""
+        for child in self._children:
+            if child.name not in names:
+                continue
+            if child.process is None:
+                self._revivals[child.name].hasten()
+            elif child.name not in self._restarts:
+                self._restarts[child.name] = time.monotonic() + self._grace
+                child.terminate()
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         del number, frame
@@ -106,7 +131,14 @@ class Supervisor:
 
     def _watch(self, child: Child) -> None:
         status = child.exit_status()
-        if status is not None:
+        deadline = self._restarts.get(child.name)
+        if deadline is not None and (status is not None or time.monotonic() > deadline):
+            if status is None:
+                self._console.say(f"{child.name} has not finished: killed.")
+            del self._restarts[child.name]
+            self._clear_away(child)
+            self._revivals[child.name].hasten()
+        elif status is not None:
             self._clear_away(child)
             pause = self._revivals[child.name].schedule()
             self._console.say(f"{child.name} died ({describe(status)}); starting it again in {pause:g} s.")
@@ -139,7 +171,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         self._console.say("Stopping.")
-        deadline = time.monotonic() + GRACE_SECONDS
+        deadline = time.monotonic() + self._grace
         for child in self._children:
             child.terminate()
         while (left := self._alive()) and time.monotonic() < deadline and not self._in_a_hurry:

@@ -14,6 +14,7 @@ from honcho.environ import parse_procfile
 from hyrelog.dev import env_file, state
 from hyrelog.dev.announcement import PORT_OF, Announcement, describe_run
 from hyrelog.dev.child import Child
+from hyrelog.dev.code import Code, naming, our_apps
 from hyrelog.dev.console import Console
 from hyrelog.dev.hosting import ServerFailed, find_hosting
 from hyrelog.dev.lifeline import die_with_parent
@@ -25,6 +26,8 @@ from hyrelog.dev.supervisor import Supervisor, stop_signals
 from hyrelog.env import Environment, parse_env_file
 
 PORTS = {"PORT": 8000, "FLOWER_PORT": 5555, "METRICS_PORT": 9091, "RECEIVER_PORT": 8001}
+RESTARTED = ("web", "worker", "beat")
+"""What runs the code that `--watch` watches."""
 SERVERS: dict[str, type[Server]] = {"DATABASE_URL": Postgres, "REDIS_URL": Redis}
 
 
@@ -43,7 +46,8 @@ def main(arguments: Sequence[str]) -> None:
     try:
         state.make(home)
         with state.alone_in(home), ExitStack() as cleanup:
-            _run({name: commands[name] for name in options.only}, home, console, cleanup, demo=options.demo)
+            commands = {name: commands[name] for name in options.only}
+            _run(commands, home, console, cleanup, demo=options.demo, watched=options.watch)
     except KeyboardInterrupt:
         pass
     except (state.AlreadyUp, ServerFailed, NoFreePort, CannotStart) as problem:
@@ -56,7 +60,9 @@ def main(arguments: Sequence[str]) -> None:
     console.say("Stopped.")
 
 
-def _run(commands: dict[str, str], home: Path, console: Console, cleanup: ExitStack, *, demo: bool) -> None:
+def _run(  # noqa: PLR0913  what was asked for, and where
+    commands: dict[str, str], home: Path, console: Console, cleanup: ExitStack, *, demo: bool, watched: bool
+) -> None:
     run_file = home / "run.json"
     run_file.unlink(missing_ok=True)
     env_file.complete(home / "env")
@@ -70,7 +76,16 @@ def _run(commands: dict[str, str], home: Path, console: Console, cleanup: ExitSt
     announcement = Announcement(run_file, run, console=console, ports=ports)
     children = [Child(*each, environment=environment, folder=state.CHECKOUT) for each in commands.items()]
     supervisor = Supervisor(children, servers=servers, console=console)
-    supervisor.run(on_change=announcement.update, on_tick=announcement.make_when_ready)
+    code = Code(our_apps(state.CHECKOUT), root=state.CHECKOUT) if watched else None
+
+    def look() -> None:
+        announcement.make_when_ready()
+        if code and (changed := code.changed()):
+            names = [name for name in RESTARTED if name in commands]
+            console.say(f"{naming(changed)} changed: restarting {', '.join(names) or 'nothing'}.")
+            supervisor.restart(names)
+
+    supervisor.run(on_change=announcement.update, on_tick=look)
 
 
 def _start_servers(home: Path, console: Console, cleanup: ExitStack) -> list[Server]:
@@ -149,4 +164,7 @@ def _parse(arguments: Sequence[str], *, names: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--no-demo", dest="demo", action="store_false", help="make no demo tenant")
     parser.add_argument("--only", type=some, default=names, metavar="NAMES", help=f"a part of {','.join(names)}")
+    parser.add_argument(
+        "--watch", action="store_true", help=f"restart {', '.join(RESTARTED)} whenever the code changes"
+    )
     return parser.parse_args(arguments)

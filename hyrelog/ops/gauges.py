@@ -6,8 +6,12 @@ the end of the primary key, and stops at a bound where many rows may match.
 
 from typing import NamedTuple
 
+from jobs.apps import QUEUES
+from jobs.models.job import NOBODY
+from jobs.waiting import KINDS
+
 COUNTED = 10_000
-"""Deliveries of a kind that are counted at the most: beyond that, how many more there are changes nothing."""
+"""Deliveries or jobs of a kind that are counted at the most: beyond that, how many more there are changes nothing."""
 RECENT = 10_000
 """Attempts that a scrape looks back on at the most."""
 
@@ -24,6 +28,12 @@ class Gauge(NamedTuple):
 # As in the indexes delivery_fresh, delivery_backlog and delivery_due.
 _FRESH = "status = 'PENDING' AND NOT replay"
 _BACKLOG = "next_attempt_at IS NOT NULL AND (status = 'FAILED' OR replay)"
+_IN_ORDER = f"LIMIT (SELECT {COUNTED})"
+"""A limit that the planner cannot read keeps it from sorting all rows, though an index has them in order."""
+# An id tells when it was made, by its first 48 bits.
+_FIRST_OF_FIVE_MINUTES = """
+    rpad(lpad(to_hex((extract(epoch FROM now() - interval '5 minutes') * 1000)::bigint), 12, '0'), 32, '0')::uuid
+"""
 
 
 def _count(kind: str, condition: str, order: str) -> str:
@@ -31,6 +41,27 @@ def _count(kind: str, condition: str, order: str) -> str:
         SELECT '{kind}', count(*) FROM (
             SELECT FROM webhooks_webhookdelivery WHERE {condition} ORDER BY {order} LIMIT {COUNTED}
         ) AS {kind}
+    """  # noqa: S608  all of it is written here
+
+
+# From one type to the next through the index job_ended, as `KINDS` goes through that of what waits.
+def _dead(condition: str) -> str:
+    return f"""
+        WITH RECURSIVE ended (type) AS (
+            (SELECT type FROM jobs_job WHERE completed_at IS NOT NULL ORDER BY type LIMIT 1)
+            UNION ALL
+            SELECT following.* FROM ended CROSS JOIN LATERAL (
+                SELECT type FROM jobs_job
+                WHERE completed_at IS NOT NULL AND type > ended.type ORDER BY type LIMIT 1
+            ) AS following
+        )
+        SELECT type, dead.count FROM ended CROSS JOIN LATERAL (
+            SELECT count(*) FROM (
+                SELECT FROM jobs_job AS job
+                WHERE completed_at IS NOT NULL AND job.type = ended.type AND status = 'FAILED' AND {condition}
+                ORDER BY completed_at {_IN_ORDER}
+            ) AS counted
+        ) AS dead
     """  # noqa: S608  all of it is written here
 
 
@@ -77,7 +108,6 @@ GAUGES = (
         SELECT kind, coalesce(greatest(0, extract(epoch FROM now() - due)), 0) FROM oldest
         """,  # noqa: S608  all of it is written here
     ),
-    # An id tells when it was made, by its first 48 bits.
     Gauge(
         "hyrelog_attempts_recent",
         f"Attempts begun within the last five minutes, the latest {RECENT:,} at most, by what came of them.",
@@ -86,9 +116,7 @@ GAUGES = (
         SELECT outcome, count(*) FROM (
             SELECT CASE WHEN result IN ('sending', 'lost') THEN result ELSE kind END AS outcome
             FROM webhooks_webhookattempt
-            WHERE id >= rpad(lpad(to_hex((extract(epoch FROM now() - interval '5 minutes') * 1000)::bigint), 12, '0'),
-                             32, '0')::uuid
-            ORDER BY id DESC LIMIT {RECENT}
+            WHERE id >= {_FIRST_OF_FIVE_MINUTES} ORDER BY id DESC LIMIT {RECENT}
         ) AS recent GROUP BY outcome
         """,  # noqa: S608  all of it is written here
     ),
@@ -108,13 +136,60 @@ GAUGES = (
     ),
     Gauge(
         "hyrelog_jobs_active",
-        "Jobs that wait or run, by queue and status.",
-        ["queue", "status"],
-        """
-        SELECT queue, status, count(*) FROM jobs_job WHERE status = 'PENDING' GROUP BY queue, status
+        f"Jobs that wait (also for later) or run, by queue and type; what waits is counted up to {COUNTED:,} of each.",
+        ["queue", "type", "status"],
+        f"""
+        WITH RECURSIVE {KINDS}
+        SELECT queue, type, 'PENDING', waiting.count FROM kind CROSS JOIN LATERAL (
+            SELECT count(*) FROM (
+                SELECT FROM jobs_job AS job
+                WHERE status = 'PENDING' AND job.queue = kind.queue AND job.type = kind.type
+                ORDER BY coalesce(company_id, '{NOBODY}'), priority DESC, run_at, id {_IN_ORDER}
+            ) AS counted
+        ) AS waiting
         UNION ALL
-        SELECT queue, status, count(*) FROM jobs_job WHERE status = 'PROCESSING' GROUP BY queue, status
-        """,
+        SELECT queue, type, 'PROCESSING', count(*) FROM jobs_job WHERE status = 'PROCESSING' GROUP BY queue, type
+        """,  # noqa: S608  all of it is written here
+    ),
+    Gauge(
+        "hyrelog_job_oldest_due_seconds",
+        "For how long the longest due job of a queue has been due, whatever holds it back.",
+        ["queue"],
+        f"""
+        SELECT queue, coalesce(greatest(0, extract(epoch FROM now() - due)), 0)
+        FROM unnest(ARRAY['{"', '".join(QUEUES)}']) AS queue LEFT JOIN LATERAL (
+            SELECT run_at AS due FROM jobs_job AS job
+            WHERE status = 'PENDING' AND job.queue = queue.queue ORDER BY run_at LIMIT 1
+        ) AS oldest ON true
+        """,  # noqa: S608  all of it is written here
+    ),
+    Gauge(
+        "hyrelog_job_dead_letters",
+        f"Jobs that failed for good and are kept, by type; counted up to {COUNTED:,} of each.",
+        ["type"],
+        _dead("true"),
+    ),
+    Gauge(
+        "hyrelog_jobs_died_recent",
+        f"Jobs that failed for good within the last hour, by type; counted up to {COUNTED:,} of each.",
+        ["type"],
+        _dead("completed_at >= now() - interval '1 hour'"),
+    ),
+    Gauge(
+        "hyrelog_job_attempts_recent",
+        f"Attempts at jobs begun within the last five minutes, the latest {RECENT:,} at most, by what came of them.",
+        ["outcome"],
+        f"""
+        SELECT outcome, count(*) FROM (
+            SELECT outcome FROM jobs_jobattempt WHERE id >= {_FIRST_OF_FIVE_MINUTES} ORDER BY id DESC LIMIT {RECENT}
+        ) AS recent GROUP BY outcome
+        """,  # noqa: S608  all of it is written here
+    ),
+    Gauge(
+        "hyrelog_jobs_paused",
+        "1 for each queue and each type of job that is paused.",
+        ["kind", "name"],
+        "SELECT kind, name, 1 FROM jobs_pause",
     ),
     Gauge(
         "hyrelog_worker_processes",

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from jobs.models import Tick, WorkerProcess
+from jobs import health
 
 
 class NotReady(Exception):
@@ -62,13 +62,13 @@ def _migrations() -> None:
 
 
 def _worker() -> None:
-    if not WorkerProcess.objects.alive().exists():
-        raise NotReady("no worker process holds a lease; start `celery -A hyrelog worker`")
+    if problems := health.worker_problems():
+        raise NotReady("; ".join(problems))
 
 
 def _beat() -> None:
-    if Tick.objects.silent():
-        raise NotReady("no tick for 90 seconds; start `celery -A hyrelog beat`")
+    if problems := health.beat_problems():
+        raise NotReady("; ".join(problems))
 
 
 CHECKS: dict[str, Callable[[], None]] = {

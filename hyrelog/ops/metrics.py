@@ -10,6 +10,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from hyrelog.ops.gauges import GAUGES
+from jobs import registry
+
+CONCURRENCY = "hyrelog_job_concurrency"
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +21,7 @@ class DatabaseCollector(Collector):
     """Reads the gauges at each scrape."""
 
     def describe(self) -> list[GaugeMetricFamily]:
-        return [GaugeMetricFamily(name, text, labels=labels) for name, text, labels, _ in GAUGES]
+        return [GaugeMetricFamily(name, text, labels=labels) for name, text, labels, _ in GAUGES] + [self._limits()]
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         up = GaugeMetricFamily("hyrelog_database_up", "1 if the database answered this scrape.")
@@ -32,6 +35,7 @@ class DatabaseCollector(Collector):
         up.add_metric([], 1 if families else 0)
         yield up
         yield from families
+        yield self._limits()
 
     def _family(self, name: str, text: str, labels: list[str], statement: str) -> GaugeMetricFamily:
         family = GaugeMetricFamily(name, text, labels=labels)
@@ -39,6 +43,14 @@ class DatabaseCollector(Collector):
             cursor.execute(statement)
             for *values, number in cursor.fetchall():
                 family.add_metric([str(value) for value in values], float(number))
+        return family
+
+    def _limits(self) -> GaugeMetricFamily:
+        """Declared, not stored: by these, how much of a limit is in use can be told."""
+        text = "Jobs of a type that may run at the same time, over all workers."
+        family = GaugeMetricFamily(CONCURRENCY, text, labels=["type"])
+        for declared in registry.handlers():
+            family.add_metric([declared.type], declared.concurrency)
         return family
 
 

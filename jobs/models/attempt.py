@@ -26,15 +26,19 @@ UNCOUNTED = (Outcome.HANDED_BACK, Outcome.SNOOZED)
 
 class JobAttemptManager(models.Manager["JobAttempt"]):
     def end(self, token: uuid.UUID, *, outcome: Outcome, process: uuid.UUID, error: str, traceback: str) -> None:
-        """Write down how an attempt ended, in the caller's transaction, also in the count of its process."""
+        """Write down how an attempt ended, in the caller's transaction, also in the count of its process.
+
+        One that was lost ends by the rescue, and with its process: no count is left to be kept.
+        """
         attempt = self.get(pk=token)
         attempt.outcome, attempt.ended_at, attempt.error, attempt.traceback = outcome, Now(), error, traceback
         attempt.save(update_fields=["outcome", "ended_at", "error", "traceback"])
         if outcome == Outcome.SNOOZED:
             self.filter(job=attempt.job_id, outcome=outcome).exclude(pk=token).delete()
-        WorkerProcess.objects.filter(pk=process).update(
-            processed=F("processed") + 1, failed=F("failed") + (1 if outcome in FAILURES else 0)
-        )
+        if outcome not in UNCOUNTED:
+            WorkerProcess.objects.filter(pk=process).update(
+                processed=F("processed") + 1, failed=F("failed") + (1 if outcome in FAILURES else 0)
+            )
 
 
 class JobAttempt(models.Model):

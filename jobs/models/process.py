@@ -52,7 +52,7 @@ class WorkerProcess(models.Model):
     types = models.JSONField(db_default=Value([], models.JSONField()))
     """Patterns of the types of jobs that it takes; empty for all."""
     processed = models.PositiveBigIntegerField(db_default=0)
-    """Attempts at jobs that came to an end in it."""
+    """Attempts at jobs that came to an end in it: not those that it handed back or that snoozed."""
     failed = models.PositiveBigIntegerField(db_default=0)
     """Of these, how many failed or took too long."""
     started_at = models.DateTimeField(db_default=Now())

@@ -1,4 +1,8 @@
+from datetime import timedelta
+
 from django.db import connection, models
+from django.db.models import Max
+from django.db.models.functions import Now
 
 NO_TICK_FOR = 90
 """Seconds of silence after which beat is taken to be down."""
@@ -22,11 +26,15 @@ class TickManager(models.Manager["Tick"]):
             )
             return bool(cursor.rowcount)
 
+    def age(self) -> timedelta | None:
+        """How long ago the latest tick was claimed, by the database's clock; None if there never was one."""
+        latest: timedelta | None = self.aggregate(age=Now() - Max("claimed_at"))["age"]
+        return latest
+
     def silent(self) -> bool:
-        """Whether no tick at all was claimed for 90 s, by the database's clock: beat is down."""
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT max(claimed_at) > now() - %s * interval '1 second' FROM jobs_tick", [NO_TICK_FOR])
-            return not cursor.fetchone()[0]
+        """Whether no tick at all was claimed for 90 s: beat is down."""
+        age = self.age()
+        return age is None or age >= timedelta(seconds=NO_TICK_FOR)
 
 
 class Tick(models.Model):

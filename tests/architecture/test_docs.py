@@ -17,6 +17,7 @@ from audit.models import AuditEvent
 from hyrelog.dev import env_file, up
 from hyrelog.dev.state import CHECKOUT
 from hyrelog.ops.gauges import GAUGES
+from hyrelog.ops.metrics import CONCURRENCY
 from tests.conftest import NOON
 from webhooks.models import WebhookAttempt, WebhookDelivery
 from webhooks.models.attempt import Result
@@ -178,7 +179,7 @@ def test_the_readme_s_snippet_is_the_example_s() -> None:
 
 def test_the_runbooks_tell_what_each_metric_means() -> None:
     text = RUNBOOKS.read_text(encoding="utf-8")
-    names = ["hyrelog_database_up", *(gauge.name for gauge in GAUGES)]
+    names = ["hyrelog_database_up", CONCURRENCY, *(gauge.name for gauge in GAUGES)]
     assert [name for name in names if f"| `{name}" not in text] == []
     assert set(re.findall(r"`(hyrelog_\w+)", text)) <= set(names)
     assert len(STATEMENTS) >= 5

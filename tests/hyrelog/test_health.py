@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from hyrelog.celery import QUEUES
 from jobs import doorbell, redis_client
-from jobs.leases import ProcessLease
-from jobs.models import Tick
+from jobs.models import Tick, WorkerProcess
 
 
 def checks(client: Client) -> tuple[int, dict[str, str]]:
@@ -28,10 +28,22 @@ def test_readyz_tells_what_is_missing(client: Client) -> None:
     assert (parts["database"], parts["redis"], parts["migrations"]) == ("ok", "ok", "ok")
 
 
-def test_readyz_is_ok_when_every_part_works(client: Client, lease: ProcessLease) -> None:
-    _ = lease.process_id
+@pytest.mark.django_db
+def test_readyz_is_ok_when_every_part_works(client: Client) -> None:
+    WorkerProcess.objects.register(queues=list(QUEUES))
     Tick.objects.claim(name="sweep", period=60)
     assert checks(client)[0] == 200
+
+
+@pytest.mark.django_db
+def test_readyz_names_the_queues_that_no_worker_serves(client: Client) -> None:
+    WorkerProcess.objects.register(queues=["webhooks", "housekeeping"])
+    status, parts = checks(client)
+    assert status == 503
+    assert parts["worker"] == (
+        "no worker serves the queue exports; start one with `-Q exports`; "
+        "no worker serves the queue jobs; start one with `-Q jobs`"
+    )
 
 
 @pytest.mark.django_db

@@ -65,6 +65,9 @@ class Run:
         except AssertionError:
             raise AssertionError(f"{pattern!r} is not in:\n{self._output.read_text()}") from None
 
+    def output(self) -> str:
+        return self._output.read_text()
+
     def descendants(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 

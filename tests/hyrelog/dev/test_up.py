@@ -153,3 +153,13 @@ def test_without_the_receiver_no_event_goes_to_whoever_has_its_port(up: Up) -> N
 def test_a_name_that_is_not_in_the_procfile_is_refused(up: Up) -> None:
     assert up.start("--only", "web,nonsense").wait(timeout=20) == 2
     assert "'nonsense' is not in the Procfile; choose from web,worker,beat,flower,receiver" in up.output.read_text()
+
+
+def test_up_restarts_what_runs_the_code(up: Up) -> None:
+    run = up.started("--watch", "--only", "web,beat,receiver")
+    before = run["pids"]
+    os.utime(CHECKOUT / "hyrelog" / "tasks.py")
+    until(lambda: {up.run()["pids"].get(name) for name in ("web", "beat")}.isdisjoint([*before.values(), None]))
+    assert "hyrelog/tasks.py changed: restarting web, beat." in up.output.read_text()
+    assert up.run()["pids"]["receiver"] == before["receiver"]
+    up.stop()
