@@ -18,8 +18,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hyrelog.settings")
 from django.conf import settings
 from django.core import checks
 
-from jobs import registry
 from jobs.apps import QUEUES as JOB_QUEUES
+from jobs.ending import Ending
 
 QUEUES = ("webhooks", *JOB_QUEUES, "housekeeping")
 SLOTS_FOR_JOBS = 3
@@ -33,6 +33,8 @@ class TakenTypes(bootsteps.Step):  # type: ignore[misc]  # Celery has no types
     """Which types of jobs a worker takes; its children inherit it."""
 
     def __init__(self, worker: Any, types: str | None = None, **options: Any) -> None:
+        from jobs import registry  # it needs Django's models, which are loaded once this module is
+
         patterns = settings.JOB_TYPES if types is None else [part.strip() for part in types.split(",") if part.strip()]
         registry.take_only(patterns)
         super().__init__(worker, **options)
@@ -71,9 +73,6 @@ app.conf.update(
     timezone="UTC",
     # One sender for each core, and room for jobs and ticks beside them.
     worker_concurrency=(os.cpu_count() or 1) + SLOTS_FOR_JOBS,
-    # SIGTERM waits for running tasks, which see it through jobs.stopping. Whoever runs out of patience says SIGQUIT (or
-    # a second Ctrl+C): then they get this long (seconds) before they are ended.
-    worker_soft_shutdown_timeout=15.0,
     worker_send_task_events=True,  # Flower shows tasks by these
     # Slots are claimed in Postgres: what beat remembers between two starts would add nothing, so it keeps no file.
     beat_scheduler="celery.beat:Scheduler",
@@ -109,7 +108,7 @@ app.autodiscover_tasks()
 app.user_options["worker"].add(
     click.Option(["--types"], help="Patterns of the types of jobs to take, such as 'email:*,report:*' (JOB_TYPES).")
 )
-app.steps["worker"].add(TakenTypes)
+app.steps["worker"].update({TakenTypes, Ending})
 
 
 @signals.celeryd_init.connect

@@ -1,0 +1,8 @@
+"""HyreLog as it is, and handlers that do what handlers should not; for worker processes that tests start."""
+
+from hyrelog.settings import *  # noqa: F403
+from hyrelog.settings import INSTALLED_APPS as _OURS
+
+INSTALLED_APPS = [*_OURS, "tests.misbehaving.apps.MisbehavingConfig"]
+JOB_SHUTDOWN_TIMEOUT = 2.0
+WORKER_ENDS_WITHIN = 8.0
