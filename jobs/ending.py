@@ -66,6 +66,7 @@ def _end_in_time() -> None:
             break
         time.sleep(TICK)
     time.sleep(max(0.0, ends - time.monotonic()))
-    for child in billiard.active_children():
-        logger.warning("Process %d had not ended in time: killed. What it had claimed is taken back.", child.pid)
+    if left := billiard.active_children():
+        logger.warning("%d processes had not ended in time: killed. What they had claimed is taken back.", len(left))
+    for child in left:
         os.kill(child.pid, signal.SIGKILL)

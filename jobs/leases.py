@@ -79,6 +79,9 @@ class ProcessLease:
                 self.renew()
                 if self._beat:
                     self._beat()
+            except Error as error:
+                logger.warning("The lease could not be renewed (%s); trying again.", type(error).__name__)
+                connection.close()
             except Exception:
                 # This thread must outlive whatever goes wrong in it: without it the process is taken for dead.
                 logger.exception("The lease could not be renewed; trying again in %d s.", RENEW_EVERY)

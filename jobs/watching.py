@@ -132,7 +132,7 @@ class Watch:
         try:
             self.look()
         except Error as error:
-            logger.warning("The row of job %s could not be looked at (%s); trying again.", self._job.pk, error)
+            logger.warning("Job %s could not be looked at (%s); trying again.", self._job.pk, type(error).__name__)
             connection.close()
 
     def _has_had_its_time(self, now: float) -> bool:
@@ -160,7 +160,8 @@ class Watch:
                 # Postgres would go on with the handler's statement, and hold its locks, for nobody.
                 self._session.connection.cancel_safe(timeout=1.0)
         except Exception as error:  # noqa: BLE001  to go on running is what must not happen
-            logger.warning("The process of job %s leaves its lease to run out (%s).", self._job.pk, error)
+            what = type(error).__name__
+            logger.warning("The process of job %s leaves its lease to run out (%s).", self._job.pk, what)
         finally:
             os._exit(EXIT_STATUS)
 
@@ -171,7 +172,8 @@ class Watch:
                     cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
                 self._give_up_claim()
         except Error as error:
-            logger.warning("Job %s could not be settled before its process was ended (%s).", self._job.pk, error)
+            what = type(error).__name__
+            logger.warning("Job %s is left as it is by the process that ends (%s).", self._job.pk, what)
 
     def _give_up_claim(self) -> None:
         match self._reason:

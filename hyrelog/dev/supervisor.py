@@ -57,10 +57,18 @@ class Revival:
 class Supervisor:
     """The servers run already, and are the caller's to stop."""
 
-    def __init__(self, children: Sequence[Child], *, servers: Sequence[Server] = (), console: Console) -> None:
+    def __init__(
+        self,
+        children: Sequence[Child],
+        *,
+        servers: Sequence[Server] = (),
+        console: Console,
+        grace: float = GRACE_SECONDS,
+    ) -> None:
         self._children = children
         self._servers = servers
         self._console = console
+        self._grace = grace
         self._on_change: OnChange = lambda _: None
         names = [*(child.name for child in children), *(server.name for server in servers)]
         self._revivals = {name: Revival() for name in names}
@@ -139,7 +147,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         self._console.say("Stopping.")
-        deadline = time.monotonic() + GRACE_SECONDS
+        deadline = time.monotonic() + self._grace
         for child in self._children:
             child.terminate()
         while (left := self._alive()) and time.monotonic() < deadline and not self._in_a_hurry:
