@@ -33,7 +33,7 @@ class TakenTypes(bootsteps.Step):  # type: ignore[misc]  # Celery has no types
     """Which types of jobs a worker takes; its children inherit it."""
 
     def __init__(self, worker: Any, types: str | None = None, **options: Any) -> None:
-        from jobs import registry  # it needs Django's models, which are loaded once this module is
+        from jobs import registry  # noqa: PLC0415  it needs Django's models, which are loaded once this module is
 
         patterns = settings.JOB_TYPES if types is None else [part.strip() for part in types.split(",") if part.strip()]
         registry.take_only(patterns)

@@ -121,8 +121,12 @@ def test_a_job_that_another_process_has_was_taken_away(job: Job, lease: ProcessL
 
 
 def test_a_handler_that_waits_is_woken_by_what_the_thread_sees(job: Job) -> None:
+    def cancel_elsewhere() -> None:
+        cancel()
+        connection.close()
+
     with watch(job) as watched:
-        threading.Timer(0.05, lambda: (cancel(), connection.close())).start()
+        threading.Timer(0.05, cancel_elsewhere).start()
         assert watched.wait(SOON)
         assert watched.reason == Reason.CANCELLED
 

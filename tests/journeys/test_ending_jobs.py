@@ -2,16 +2,15 @@
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.db.models import F
 from django.utils import timezone
 
-from jobs.models import Job, JobAttempt, WorkerProcess
+from jobs.models import Job
 from jobs.watching import EXIT_STATUS, GRACE
-from tests.misbehaving.jobs import SOON, add, marks, story, wait_begun, wait_story
+from tests.misbehaving.jobs import SOON, add, marks, wait_begun, wait_story
 from tests.workers import Worker, running_worker
 
 LEASE_AND_POLL = 45
@@ -51,13 +50,14 @@ def test_whatever_a_handler_does_its_job_ends_once_and_as_it_should(worker: Work
     wait_story(dead_letter, "FAILED", ["timed_out"], 0)
     assert dead_letter.error == "timeout: the attempt took longer than 2 seconds"
     wait_story(wanted_no_more["sleep"], "CANCELLED", ["cancelled"], 0)
-    told = {way: (job.completed_at - asked).total_seconds() for way, job in wanted_no_more.items() if job.completed_at}
-    print(f"\nended after its cancellation (s): {told}")
+    for job in wanted_no_more.values():
+        assert job.completed_at
+        tell(job, "ended after its cancellation", job.completed_at - asked)
 
     for job in (killed, stuck):
         wait_story(job, "COMPLETED", ["lost", AGAIN], 1, seconds=LEASE_AND_POLL + SOON)
         first, second = job.history.order_by("id")
-        print(f"{job.payload['way']}: runs again {(second.started_at - first.started_at).total_seconds():.1f} s later")
+        tell(job, "ran again after its first start", second.started_at - first.started_at)
         assert job.lost == 1
     for job in renewed:
         wait_story(job, "COMPLETED", ["completed"], 1)
@@ -69,6 +69,11 @@ def test_whatever_a_handler_does_its_job_ends_once_and_as_it_should(worker: Work
     assert {child.pid for child in worker.children()} >= children - set(ended) - dead(said)
     assert len(worker.children()) == len(children)
     assert "Traceback" not in said
+
+
+def tell(job: Job, what: str, time: timedelta) -> None:
+    """A figure that a reader of the run wants to see."""
+    print(f"\n{job.payload['way']}: {what}: {time.total_seconds():.1f} s", end="")  # noqa: T201
 
 
 def dead(said: str) -> set[int]:
