@@ -1,6 +1,7 @@
 """What jobs run on is killed in the middle of them: each ends exactly once, and nobody has to help."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ SOON = 30
 """Seconds: a poll, new processes, and patience with a busy machine."""
 ENQUEUE = """
 import json
+import re
 from jobs.enqueueing import enqueue
 print(json.dumps([str(enqueue("test.long", payload, max_attempts=5)[0].pk) for payload in json.loads('''%s''')]))
 """
@@ -89,3 +91,14 @@ def test_redis_killed_and_emptied_alone_interrupts_no_job(system: System) -> Non
         client.flushall()
     kill(system, "redis")
     wait_stories(system, jobs, [("COMPLETED", ["completed"], 1, 0)] * 2)
+
+
+def test_ctrl_c_in_development_hands_back_what_is_unfinished(system: System) -> None:
+    """The last test here: it ends the system."""
+    jobs = enqueue(system, {"way": "sleep"}, {"way": "listen"})
+    wait_stories(system, jobs, [("PROCESSING", ["running"], 0, 0)] * 2)
+    system.stop()
+    said = system.log.read_text()
+    assert re.search(f"process_ended .*job={jobs[0]} .*reason=shutdown", said)
+    assert re.search(f"job.settled .*job={jobs[1]} status=PENDING", said)
+    assert "has not finished: killed" not in said

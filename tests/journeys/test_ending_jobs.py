@@ -23,7 +23,7 @@ AGAIN = "completed"
 
 @pytest.fixture
 def worker(committed: None, tmp_path: Path) -> Iterator[Worker]:
-    with marks(), running_worker(tmp_path) as worker:
+    with marks(), running_worker(tmp_path, processes=14) as worker:
         yield worker
 
 

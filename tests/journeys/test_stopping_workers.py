@@ -22,7 +22,7 @@ HANDED_BACK = ("PENDING", ["handed_back"], 0)
 
 @pytest.fixture
 def worker(committed: None, tmp_path: Path) -> Iterator[Worker]:
-    with marks(), running_worker(tmp_path) as worker:
+    with marks(), running_worker(tmp_path, processes=8) as worker:
         yield worker
 
 

@@ -4,5 +4,4 @@ from hyrelog.settings import *  # noqa: F403
 from hyrelog.settings import INSTALLED_APPS as _OURS
 
 INSTALLED_APPS = [*_OURS, "tests.misbehaving"]
-JOB_SHUTDOWN_TIMEOUT = 2.0
 WORKER_ENDS_WITHIN = 8.0
