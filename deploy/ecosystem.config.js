@@ -41,8 +41,9 @@ module.exports = {
       ],
       { kill_timeout: 40000 },
     ),
-    // A worker finishes what it has begun: a webhook on the wire takes up to WEBHOOK_TIMEOUT_SECONDS (15 by default, at
-    // most 60: give more here then). What still runs in the end dies with it, and another worker takes it up.
+    // A worker hands back the jobs that are not finished after JOB_SHUTDOWN_TIMEOUT (15 s by default), and finishes the
+    // webhooks on the wire, which takes up to WEBHOOK_TIMEOUT_SECONDS (15 by default), and 20 s more without Postgres.
+    // It ends itself 10 s after the longer of both: with higher settings, give more here as well.
     app("hyrelog-worker", "celery", ["-A", "hyrelog", "worker", "--loglevel", "INFO"], { kill_timeout: 60000 }),
     app("hyrelog-beat", "celery", ["-A", "hyrelog", "beat", "--loglevel", "INFO"]),
     app("hyrelog-flower", "celery", ["-A", "hyrelog", "flower"]),

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.core import checks
 
 from jobs.apps import QUEUES as JOB_QUEUES
+from jobs.ending import Ending
 
 QUEUES = ("webhooks", *JOB_QUEUES, "housekeeping")
 SLOTS_FOR_JOBS = 3
@@ -78,9 +79,6 @@ app.conf.update(
     timezone="UTC",
     # One sender for each core, and room for jobs and ticks beside them.
     worker_concurrency=(os.cpu_count() or 1) + SLOTS_FOR_JOBS,
-    # SIGTERM waits for running tasks, which see it through jobs.stopping. Whoever runs out of patience says SIGQUIT (or
-    # a second Ctrl+C): then they get this long (seconds) before they are ended.
-    worker_soft_shutdown_timeout=15.0,
     worker_send_task_events=True,  # Flower shows tasks by these
     # Slots are claimed in Postgres: what beat remembers between two starts would add nothing, so it keeps no file.
     beat_scheduler="celery.beat:Scheduler",
@@ -116,7 +114,7 @@ app.autodiscover_tasks()
 app.user_options["worker"].add(
     click.Option(["--types"], help="Patterns of the types of jobs to take, such as 'email.*,gdpr.*' (JOB_TYPES).")
 )
-app.steps["worker"].add(TakenTypes)
+app.steps["worker"].update({TakenTypes, Ending})
 
 
 @signals.celeryd_init.connect

@@ -87,6 +87,11 @@ JOB_TYPES = env.names("JOB_TYPES")
 """Patterns of the types that this worker takes; empty for all. `--types` wins over it."""
 JOB_SHUTDOWN_TIMEOUT = env.seconds("JOB_SHUTDOWN_TIMEOUT", 15, most=3600)
 """That running handlers have once their worker was asked to stop; then their jobs are handed back."""
+WORKER_ENDS_WITHIN = max(JOB_SHUTDOWN_TIMEOUT, WEBHOOK_TIMEOUT_SECONDS + 20) + 10
+"""Seconds after which whatever is left of a worker that was asked to stop is killed.
+
+Enough for handlers, and for what is on the wire: a request's own time, and the tries to settle it without Postgres.
+"""
 JOB_RETENTION_DAYS = env.integer("JOB_RETENTION_DAYS", 7, least=1, most=3650)
 JOB_RETENTION_FAILED_DAYS = env.integer("JOB_RETENTION_FAILED_DAYS", 30, least=1, most=3650)
 """For which completed and cancelled jobs are kept, and dead letters, where the handler does not say."""

@@ -27,6 +27,7 @@ class ProcessLease:
         self._types = list(types)
         self._beat = beat
         self._process_id: uuid.UUID | None = None
+        self._not_ended: set[uuid.UUID] = set()
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
@@ -52,10 +53,7 @@ class ProcessLease:
             if self._process_id == process_id:
                 self._process_id = None
         if process_id:
-            try:
-                WorkerProcess.objects.filter(pk=process_id).delete()
-            except Error:
-                logger.warning("Could not end the lease of process %s: it runs out by itself.", process_id)
+            self._end(process_id)
 
     @property
     def process_id(self) -> uuid.UUID:
@@ -67,11 +65,22 @@ class ProcessLease:
 
     def renew(self) -> None:
         """Extend the lease, or begin a new one under a new id if it has run out."""
+        for given_up in tuple(self._not_ended):
+            self._not_ended.discard(given_up)
+            self._end(given_up)
         process_id = self.process_id
         if not WorkerProcess.objects.renew(process_id):
             logger.warning("The lease of this process had run out; its claims are lost. It goes on under a new one.")
             self.give_up(process_id)
             _ = self.process_id
+
+    def _end(self, process_id: uuid.UUID) -> None:
+        try:
+            WorkerProcess.objects.filter(pk=process_id).delete()
+        except Error:
+            connection.close()
+            self._not_ended.add(process_id)
+            logger.warning("Could not end the lease of process %s: the next renewal tries again.", process_id)
 
     def _run(self) -> None:
         while True:
@@ -79,6 +88,9 @@ class ProcessLease:
                 self.renew()
                 if self._beat:
                     self._beat()
+            except Error as error:
+                logger.warning("The lease could not be renewed (%s); trying again.", type(error).__name__)
+                connection.close()
             except Exception:
                 # This thread must outlive whatever goes wrong in it: without it the process is taken for dead.
                 logger.exception("The lease could not be renewed; trying again in %d s.", RENEW_EVERY)

@@ -9,7 +9,7 @@ from celery import signals
 from django.db import connection
 from django.utils import timezone
 
-from jobs import lanes, publishing, registry, slots, stopping
+from jobs import ending, lanes, publishing, registry, slots, stopping
 from jobs.leases import ProcessLease
 from jobs.models import Tick
 
@@ -47,9 +47,9 @@ def divide_slots(sender: str, instance: Any, **_: Any) -> None:  # noqa: ARG001 
 
 
 @signals.worker_shutting_down.connect
-def ask_to_stop(**_: Any) -> None:
-    """In the parent: long tasks of the children come to an end."""
-    stopping.ask()
+def stop(**_: Any) -> None:
+    """In the parent, at SIGTERM and SIGINT."""
+    ending.ask_to_stop()
 
 
 @signals.worker_process_init.connect

@@ -1,12 +1,9 @@
 """What tests of every room share: a tenant, a clock, and clean-up that the append-only triggers would refuse."""
 
 import math
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +18,7 @@ from jobs import watching
 from jobs.leases import ProcessLease
 from tests.api import Api
 from tests.receiver import Receiver, serve_receiver
-from tests.system import System
+from tests.system import System, running_system
 
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
@@ -140,11 +137,5 @@ def lease(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessLease]:
 @pytest.fixture(scope="module")
 def system() -> Iterator[System]:
     """HyreLog as a whole, with servers, processes and state of its own, for the tests of one file."""
-    home = Path(tempfile.mkdtemp(prefix="hyrelog-system-"))
-    system = System(home)
-    try:
-        system.start()
+    with running_system() as system:
         yield system
-    finally:
-        system.stop()
-        shutil.rmtree(home, ignore_errors=True)

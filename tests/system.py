@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,17 +30,31 @@ def wait_until(condition: Callable[[], Any], *, seconds: float, what: str, state
     return pytest.fail(f"waited {seconds} s in vain: {what}; there is {state()}")
 
 
+@contextmanager
+def running_system(**environment: str) -> Iterator["System"]:
+    """HyreLog as a whole, with servers, processes and state of its own, gone at the end."""
+    home = Path(tempfile.mkdtemp(prefix="hyrelog-system-"))
+    system = System(home, **environment)
+    try:
+        system.start()
+        yield system
+    finally:
+        system.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
 class System:
     """One `up`, which can be stopped and started again; its log is kept for whoever reads a failure."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **environment: str) -> None:
         self.home, self.log = home, home / "up.log"
+        self._own = {"HYRELOG_HOME": str(home / "state"), "NO_COLOR": "1", **environment}
         self._up: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str) -> None:
         own = {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "HYRELOG_ENCRYPTION_KEYS", "LOG_FORMAT"}
         environment = {name: value for name, value in os.environ.items() if name not in own}
-        environment |= {"HYRELOG_HOME": str(self.home / "state"), "NO_COLOR": "1"}
+        environment |= self._own
         (self.home / "state" / "run.json").unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self._up = subprocess.Popen(
@@ -59,7 +75,7 @@ class System:
         return found
 
     def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"HYRELOG_HOME": str(self.home / "state")}
+        environment = os.environ | self._own
         for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "HYRELOG_ENCRYPTION_KEYS"):
             environment.pop(name, None)
         command = [sys.executable, "manage.py", *arguments]

@@ -22,10 +22,12 @@ from hyrelog.dev.ports import NoFreePort, first_free
 from hyrelog.dev.postgres import Postgres
 from hyrelog.dev.redis import Redis
 from hyrelog.dev.server import Server
-from hyrelog.dev.supervisor import Supervisor, stop_signals
+from hyrelog.dev.supervisor import GRACE_SECONDS, Supervisor, stop_signals
 from hyrelog.env import Environment, parse_env_file
 
 PORTS = {"PORT": 8000, "FLOWER_PORT": 5555, "METRICS_PORT": 9091, "RECEIVER_PORT": 8001}
+JOBS_SECONDS, BEYOND_JOBS = 3.0, 3.0
+"""What jobs get to finish, unless JOB_SHUTDOWN_TIMEOUT says otherwise, and what a worker needs beyond it."""
 RESTARTED = ("web", "worker", "beat")
 """What runs the code that `--watch` watches."""
 SERVERS: dict[str, type[Server]] = {"DATABASE_URL": Postgres, "REDIS_URL": Redis}
@@ -75,7 +77,8 @@ def _run(  # noqa: PLR0913  what was asked for, and where
     ports = [int(values[variable]) for process, variable in PORT_OF.items() if process in commands]
     announcement = Announcement(run_file, run, console=console, ports=ports)
     children = [Child(*each, environment=environment, folder=state.CHECKOUT) for each in commands.items()]
-    supervisor = Supervisor(children, servers=servers, console=console)
+    grace = max(GRACE_SECONDS, float(environment["JOB_SHUTDOWN_TIMEOUT"]) + BEYOND_JOBS)
+    supervisor = Supervisor(children, servers=servers, console=console, grace=grace)
     code = Code(our_apps(state.CHECKOUT), root=state.CHECKOUT) if watched else None
 
     def look() -> None:
@@ -117,11 +120,13 @@ def _environment(home: Path, console: Console, commands: Mapping[str, str]) -> d
         if port != wanted:
             console.say(f"{variable}={wanted} is taken: using {port}.")
         ports[variable] = str(port)
+    patience = reader.seconds("JOB_SHUTDOWN_TIMEOUT", JOBS_SECONDS, most=3600)
     if reader.problems:
         raise CannotStart("\n".join(f"{problem.message} {problem.hint}" for problem in reader.problems))
     bin_folders = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     environment = {name: value for name, value in os.environ.items() if name != "RECEIVER_PORT"}
     environment |= ports | {"HYRELOG_HOME": str(home), "PATH": os.pathsep.join(bin_folders)}
+    environment["JOB_SHUTDOWN_TIMEOUT"] = f"{patience:g}"
     environment["PYTHONUNBUFFERED"] = "1"  # lines appear when they are written
     if console.coloured:
         environment["FORCE_COLOR"] = "1"  # what the processes write to is a pipe, but it ends at a terminal

@@ -27,6 +27,13 @@ class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
         return _SECRETS.sub(r"\1…", super().format(record))
 
 
+def drop_traceback_of_lost_child(record: logging.LogRecord) -> bool:
+    """A filter: of a child process that has ended, Celery's own traceback tells nothing that the line does not."""
+    if record.exc_info and record.exc_info[0] and record.exc_info[0].__name__ == "WorkerLostError":
+        record.exc_info = None
+    return True
+
+
 def configure(options: Mapping[str, Any]) -> None:
     """Django's LOGGING_CONFIG; `options` is `{"format": "json" | "console"}`."""
     shared: list[Any] = [
@@ -61,10 +68,12 @@ def configure(options: Mapping[str, Any]) -> None:
                     "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
                 }
             },
+            "filters": {"lost child": {"()": lambda: drop_traceback_of_lost_child}},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
             "root": {"handlers": ["stderr"], "level": "INFO"},
             "loggers": {
                 # One line per task would be one line per bell; what a bell led to is told by notices.
+                "celery.worker.request": {"filters": ["lost child"]},
                 "celery.worker.strategy": {"level": "WARNING"},
                 "celery.app.trace": {"level": "WARNING"},
                 "celery.beat": {"level": "WARNING"},

@@ -2,6 +2,7 @@ import os
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.db.models import F
 
 from jobs import lanes, stopping
@@ -54,6 +55,19 @@ def test_giving_up_an_id_that_is_used_no_more_leaves_the_new_one_alone(lease: Pr
     lease.give_up(old)
     assert lease.process_id == new
     assert [row.pk for row in WorkerProcess.objects.alive()] == [new]
+
+
+def test_a_lease_given_up_while_postgres_was_away_ends_with_the_next_renewal(
+    committed: None, lease: ProcessLease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = lease.process_id
+    connection.close()
+    with monkeypatch.context() as away:
+        away.setitem(connection.settings_dict, "PORT", "1")
+        lease.give_up(before)
+    assert WorkerProcess.objects.get().pk == before
+    lease.renew()
+    assert WorkerProcess.objects.get().pk == lease.process_id != before
 
 
 def test_the_dead_are_buried_and_the_living_are_not(lease: ProcessLease) -> None:
