@@ -130,12 +130,22 @@ def handler_of(job_type: str) -> Handler:
         raise UnknownJobType(job_type) from None
 
 
+def declares(job_type: str) -> bool:
+    """Whether there is a handler of a type."""
+    return job_type in _handlers
+
+
 def handlers() -> list[Handler]:
     return list(_handlers.values())
 
 
 def handlers_in(queue: str) -> list[Handler]:
     return [declared for declared in _handlers.values() if declared.queue == queue]
+
+
+def queues() -> list[str]:
+    """The queues that handlers are declared for."""
+    return sorted({declared.queue for declared in _handlers.values()})
 
 
 def take_only(patterns: Sequence[str]) -> None:

@@ -121,5 +121,5 @@ def _retry_or_fail(
 def _fail(job: Job, *, error: str, traceback: str, clock: Clock, outcome: Outcome = Outcome.FAILED) -> bool:
     won = job.fail(error=error, traceback=traceback, outcome=outcome)
     if won and job.status == Job.Status.FAILED:
-        alerting.died(job, now=clock())
+        alerting.died([job], now=clock())
     return won
