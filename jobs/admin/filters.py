@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -67,7 +68,12 @@ class CompanyFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> QuerySet[Job]:  # noqa: ARG002
         if self.value() == OWN:
             return queryset.filter(company=None)
-        return queryset.filter(company=uuid.UUID(self.value())) if self.value() else queryset
+        if not self.value():
+            return queryset
+        try:
+            return queryset.filter(company=uuid.UUID(self.value()))
+        except ValueError as error:
+            raise IncorrectLookupParameters(error) from None
 
 
 class CreatedFilter(admin.SimpleListFilter):

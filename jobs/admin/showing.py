@@ -18,7 +18,7 @@ BRIEF = 200
 
 def moving(job: Job) -> dict[str, str]:
     """What changes while a job waits or runs, each as it is shown."""
-    error: str = getattr(job, "brief_error", job.error[:BRIEF])
+    error: str = job.brief_error if hasattr(job, "brief_error") else job.error[:BRIEF]
     asked = job.status == Status.PROCESSING and job.cancel_requested_at
     return {
         "state": job.get_status_display() + (", asked to stop" if asked else ""),

@@ -91,17 +91,16 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def change_each(self, changes: dict[str, Any], *, event: str) -> int:
         """Change every row that is here until it is changed, and tell of each; says how many there were."""
-        count, after = 0, uuid.UUID(int=0)
+        count = 0
         while True:
             with transaction.atomic():
-                batch = list(self.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:BATCH])
+                batch = list(self.order_by("pk").values_list("pk", flat=True)[:BATCH])
                 changed = list(self.filter(pk__in=batch).locked().values_list("pk", flat=True))
                 Job.objects.filter(pk__in=changed).update(**changes)
                 events.tell(event, Job.objects.in_bulk(changed).values())
             count += len(changed)
             if len(batch) < BATCH:
                 return count
-            after = batch[-1]  # else each batch would read past all that were changed before it
 
 
 class Job(models.Model):
