@@ -183,7 +183,8 @@ class Environment:
 
 def _mailbox(raw: str) -> str:
     _, address = parseaddr(raw)
-    if not raw.isprintable() or not all(address.partition("@")):
+    whole = raw == address or raw.endswith(f"<{address}>")  # what cannot be read is left out
+    if not whole or not raw.isprintable() or not all(address.partition("@")):
         raise ValueError
     return raw
 

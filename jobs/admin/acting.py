@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from jobs.bulk import ENDED, cancel, retry
 from jobs.models.job import ACTIVE, JobQuerySet, Status
-from jobs.retrying import retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +22,17 @@ class Act:
     otherwise: str
 
     def do(self, jobs: JobQuerySet, *, now: datetime) -> int:
-        """Change those of the jobs that can be; says how many. In batches, each with a transaction of its own."""
+        """Change those of the jobs that can be; says how many."""
         return self.run(jobs, now=now)
 
 
-_ENDED = (Status.FAILED, Status.CANCELLED)
 _LEFT = "only failed and cancelled ones can be retried, and no job whose key belongs to an active one"
 
 RETRY = Act(
     name="retry",
     button="Retry",
     title="Retry: a fresh round of attempts",
-    states=_ENDED,
+    states=ENDED,
     run=retry,
     told="{count} jobs are due again",
     otherwise=_LEFT,
@@ -42,7 +41,7 @@ ONCE_MORE = Act(
     name="retry_once",
     button="Retry once",
     title="Retry: one more attempt, those before it count",
-    states=_ENDED,
+    states=ENDED,
     run=partial(retry, fresh=False),
     told="{count} jobs get one more attempt",
     otherwise=_LEFT,
@@ -52,7 +51,7 @@ CANCEL = Act(
     button="Cancel",
     title="Cancel: waiting ones at once, running ones are asked to stop",
     states=ACTIVE,
-    run=JobQuerySet.cancel,
+    run=cancel,
     told="{count} jobs were cancelled or asked to stop",
     otherwise="only those that wait or run can be cancelled",
 )

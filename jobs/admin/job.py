@@ -42,7 +42,7 @@ def brief(jobs: QuerySet[Job]) -> QuerySet[Job]:
 
 @admin.register(Job)
 class JobAdmin(ReadOnlyAdmin):
-    list_display = ["made", "type", "company", "state", "progress_now", "step_now", "attempts", "lost_now", "what_happened", "due"]  # fmt: skip  # noqa: E501
+    list_display = ["made", "type", "company", "state", "progress_now", "attempts", "lost_now", "due", "what_happened"]
     list_filter = ["status", TypeFilter, QueueFilter, CreatedFilter, CompanyFilter]
     list_select_related = ["company"]
     show_facets = admin.ShowFacets.NEVER
@@ -56,7 +56,7 @@ class JobAdmin(ReadOnlyAdmin):
     )
     fieldsets = [
         (None, {"fields": ["id", "type", "queue", "company", "key", "priority"]}),
-        ("State", {"fields": ["state", "progress_now", "step_now", "attempts", "lost_now", "due", "error_text"]}),
+        ("State", {"fields": ["state", "progress_now", "attempts", "lost_now", "due", "error_text"]}),
         ("Times", {"fields": ["created_at", "started_at", "completed_at", "cancel_requested_at"]}),
         ("Payload", {"fields": ["payload_text", "follow_up_text"]}),
         ("Result", {"fields": ["result_text"]}),
@@ -81,10 +81,6 @@ class JobAdmin(ReadOnlyAdmin):
     @admin.display(description="progress")
     def progress_now(self, job: Job) -> SafeString:
         return showing.bar(job)
-
-    @admin.display(description="step")
-    def step_now(self, job: Job) -> SafeString:
-        return showing.cell(job, "step")
 
     @admin.display
     def attempts(self, job: Job) -> SafeString:

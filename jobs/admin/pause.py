@@ -11,13 +11,14 @@ from jobs import registry
 from jobs.models import Pause
 from jobs.models.pause import REASON, Kind
 
-Choices = list[tuple[str, list[tuple[str, str]]]]
+Choices = list[tuple[str, Any]]
 
 
 def _choices() -> Choices:
-    """Each queue and each type, as `kind:name`."""
+    """Each queue and each type, as `kind:name`; none to begin with."""
     types = sorted(handler.type for handler in registry.handlers())
     return [
+        ("", "---------"),
         ("Queues", [(f"{Kind.QUEUE}:{name}", name) for name in registry.queues()]),
         ("Types", [(f"{Kind.TYPE}:{name}", name) for name in types]),
     ]
@@ -31,7 +32,7 @@ class PauseForm(forms.ModelForm[Pause]):
         max_length=REASON,
         required=False,
         widget=forms.TextInput(attrs={"class": "vTextField"}),
-        help_text="For others.",
+        help_text="Shown in the list of jobs.",
     )
 
     class Meta:
@@ -55,6 +56,9 @@ class PauseAdmin(admin.ModelAdmin[Pause]):
     list_filter = ["kind"]
     ordering = ["kind", "name"]
     actions = ["resume"]
+
+    class Media:
+        css = {"all": ["jobs/admin.css"]}
 
     def get_fields(self, request: HttpRequest, obj: Pause | None = None) -> Any:  # noqa: ARG002
         return ["kind", "name", "reason", "paused_at"] if obj else ["what", "reason"]

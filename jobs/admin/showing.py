@@ -42,10 +42,11 @@ def cell(job: Job, field: str) -> SafeString:
 def bar(job: Job) -> SafeString:
     told = moving(job)
     return format_html(
-        '<progress max="1" value="{fraction}" data-job="{id}" data-field="fraction"></progress> {percent}',
+        '<progress max="1" value="{fraction}" data-job="{id}" data-field="fraction"></progress> {percent} {step}',
         id=job.pk,
         fraction=told["fraction"],
         percent=cell(job, "progress"),
+        step=cell(job, "step"),
     )
 
 

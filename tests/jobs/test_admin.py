@@ -16,10 +16,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit.ids import first_at, uuid7
-from jobs import doorbell
+from jobs import bulk, doorbell
 from jobs.admin import history, paging, showing
 from jobs.models import Job, JobAttempt, JobLog, Pause
-from jobs.models import job as job_module
 from jobs.models.pause import Kind
 from tests.conftest import NOON, Tenant
 
@@ -365,7 +364,7 @@ def test_the_chosen_ones_are_asked_about_and_then_retried(committed: None, opera
 def test_all_that_the_filters_match_are_changed_in_batches(
     committed: None, operator: Client, monkeypatch: pytest.MonkeyPatch, action: str, expected: tuple[Any, ...]
 ) -> None:
-    monkeypatch.setattr(job_module, "BATCH", 2)
+    monkeypatch.setattr(bulk, "BATCH", 2)
     monkeypatch.setattr(paging, "LISTED", 3)  # a list that shows fewer than match
     dead = [made(error="no route") for _ in range(5)]
     others = [made(error="timeout"), made("CANCELLED"), made(job_type="email.send", error="no route")]

@@ -11,9 +11,8 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from audit.ids import uuid7
-from jobs import doorbell
+from jobs import bulk, doorbell
 from jobs.models import Job, Pause
-from jobs.models import job as job_module
 from tests.conftest import NOON, Tenant
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -97,10 +96,24 @@ def test_what_does_not_match_stays_although_it_is_named_by_its_id() -> None:
 
 
 def test_many_are_taken_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_module, "BATCH", 2)
+    monkeypatch.setattr(bulk, "BATCH", 2)
     made_ = [made() for _ in range(5)]
     assert jobs("retry", "--all") == ["5 jobs are due again."]
     assert statuses() == dict.fromkeys([job.pk for job in made_], "PENDING")
+
+
+@pytest.mark.parametrize("batch", [1, 2, 500])
+def test_of_those_that_share_a_key_only_the_newest_begins_again(
+    monkeypatch: pytest.MonkeyPatch, tenant: Tenant, batch: int
+) -> None:
+    monkeypatch.setattr(bulk, "BATCH", batch)
+    old, new, other = made(key="k"), made(key="k"), made(key="k", company=tenant.company)
+    taken = made("PENDING", key="l")
+    late = made(key="l")
+    assert jobs("retry", "--all") == ["2 jobs are due again."]
+    assert [statuses()[job.pk] for job in (old, new, other, taken, late)] == [
+        "FAILED", "PENDING", "PENDING", "PENDING", "FAILED",
+    ]  # fmt: skip
 
 
 # --- Cancel -----------------------------------------------------------------------------------------------------

@@ -12,13 +12,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from audit.moments import read_moment
+from jobs.bulk import ENDED, cancel, retry
 from jobs.models import Job, Pause
 from jobs.models.job import ACTIVE, JobQuerySet, Status
 from jobs.models.pause import Kind
-from jobs.retrying import retry
 from jobs.selecting import Selection
 
-RETRIED = (Status.FAILED, Status.CANCELLED)
 LISTED = 100
 """Dead letters that are listed, where --limit does not say."""
 
@@ -44,12 +43,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         commands = parser.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
         again = commands.add_parser("retry", help="Make failed and cancelled jobs due again.")
-        _add_filters(again, statuses=RETRIED, clock="ended")
+        _add_filters(again, statuses=ENDED, clock="ended")
         again.add_argument("--keep-attempts", action="store_true", help="One more attempt each, not a fresh round.")
         _add_safeguards(again)
-        cancel = commands.add_parser("cancel", help="Cancel waiting jobs at once, and ask running ones to stop.")
-        _add_filters(cancel, statuses=ACTIVE, clock="were created")
-        _add_safeguards(cancel)
+        end = commands.add_parser("cancel", help="Cancel waiting jobs at once, and ask running ones to stop.")
+        _add_filters(end, statuses=ACTIVE, clock="were created")
+        _add_safeguards(end)
         dead = commands.add_parser("dead", help="List the dead letters, oldest first.")
         _add_filters(dead, statuses=(), clock="ended")
         dead.add_argument("--limit", type=limit, default=LISTED, metavar="N", help=f"{LISTED}, where it is left out.")
@@ -65,14 +64,16 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
 
     def _retry(self, *, keep_attempts: bool, **options: Any) -> None:
-        jobs = _chosen("completed_at", **options).filter(status__in=RETRIED)
+        jobs = _chosen("completed_at", **options).filter(status__in=ENDED)
         self._change(
             jobs, partial(retry, jobs, fresh=not keep_attempts), told="jobs are due again", dry_run=options["dry_run"]
         )
 
     def _cancel(self, **options: Any) -> None:
         jobs = _chosen("created_at", **options).active()
-        self._change(jobs, jobs.cancel, told="jobs were cancelled or asked to stop", dry_run=options["dry_run"])
+        self._change(
+            jobs, partial(cancel, jobs), told="jobs were cancelled or asked to stop", dry_run=options["dry_run"]
+        )
 
     def _change(self, jobs: JobQuerySet, change: Callable[..., int], *, told: str, dry_run: bool) -> None:
         if dry_run:
