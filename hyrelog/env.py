@@ -112,14 +112,15 @@ class Environment:
 
     def sender(self, name: str, default: str) -> str:
         """An e-mail address, with or without a name before it: `HyreLog <hyrelog@example.com>`."""
+        return self._read(name, default, _mailbox, "an e-mail address such as HyreLog <hyrelog@example.com>")
 
-        def parse(raw: str) -> str:
-            _, address = parseaddr(raw)
-            if not raw.isprintable() or not all(address.partition("@")):
-                raise ValueError
-            return raw
+    def recipients(self, name: str) -> tuple[str, ...]:
+        """Comma-separated e-mail addresses, each as `sender` takes it; none by default."""
 
-        return self._read(name, default, parse, "an e-mail address such as HyreLog <hyrelog@example.com>")
+        def parse(raw: str) -> tuple[str, ...]:
+            return tuple(_mailbox(part.strip()) for part in raw.split(",") if part.strip())
+
+        return self._read(name, (), parse, "e-mail addresses, comma-separated, such as ops@example.com,cto@example.com")
 
     def folder(self, name: str, default: Path) -> Path:
         """The absolute path of a folder, which need not exist yet."""
@@ -178,6 +179,14 @@ class Environment:
             shown = name if secret else f"{name}={raw!r}"  # a URL may hold a password
             self.problems.append(Problem(name, f"{shown} is not {rule}.", f"Set {name} to {rule}."))
             return default
+
+
+def _mailbox(raw: str) -> str:
+    _, address = parseaddr(raw)
+    whole = raw == address or raw.endswith(f"<{address}>")  # what cannot be read is left out
+    if not whole or not raw.isprintable() or not all(address.partition("@")):
+        raise ValueError
+    return raw
 
 
 def parse_env_file(file: Path) -> dict[str, str]:

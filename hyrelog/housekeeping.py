@@ -8,6 +8,7 @@ from audit.models import IdempotencyRecord
 from audit.notices import notice
 from gdpr.models import ExportArchive
 from jobs import lanes
+from jobs import retention as jobs_retention
 from webhooks import retention
 from webhooks.models import Webhook
 
@@ -23,6 +24,8 @@ STEPS: dict[str, Step] = {
     "webhook_attempts": lambda now: retention.prune_attempts(now=now),
     "webhook_deliveries": lambda now: retention.prune_deliveries(now=now),
     "endpoint_hours": lambda now: retention.prune_hours(now=now),
+    "jobs": lambda now: jobs_retention.prune_jobs(now=now),
+    "throttles": lambda now: jobs_retention.prune_throttles(now=now),
 }
 
 

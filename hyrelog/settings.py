@@ -95,7 +95,7 @@ Enough for handlers, and for what is on the wire: a request's own time, and the 
 JOB_RETENTION_DAYS = env.integer("JOB_RETENTION_DAYS", 7, least=1, most=3650)
 JOB_RETENTION_FAILED_DAYS = env.integer("JOB_RETENTION_FAILED_DAYS", 30, least=1, most=3650)
 """For which completed and cancelled jobs are kept, and dead letters, where the handler does not say."""
-OPERATORS_EMAIL = env.names("OPERATORS_EMAIL")
+OPERATORS_EMAIL = env.recipients("OPERATORS_EMAIL")
 """Who is told of jobs that died for good."""
 
 # --- GDPR -------------------------------------------------------------------------------------------------------

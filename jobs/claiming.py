@@ -274,6 +274,5 @@ def _rescue_some(queue: str, *, now: datetime) -> int:
     events.tell("lost", jobs)
     for job in jobs:
         events.tell(_WHAT_BECAME[Status(job.status)], [job])
-        if job.status == Status.FAILED:
-            alerting.died(job, now=now)
+    alerting.died([job for job in jobs if job.status == Status.FAILED], now=now)
     return len(ids)

@@ -52,8 +52,10 @@ class Alert(BaseModel):
 @handler(ALERT, max_attempts=5, backoff=exponential(base=60, cap=3600), timeout=60)
 def alert(context: JobContext, asked: Alert) -> dict[str, Any]:
     """Tell the operators of a type's dead letters."""
-    subject, text = report(asked.type, since=asked.since)
-    return _send(context, subject, text, to=list(settings.OPERATORS_EMAIL))
+    told = report(asked.type, since=asked.since)
+    if told is None:
+        return {"sent": False}
+    return _send(context, *told, to=list(settings.OPERATORS_EMAIL))
 
 
 class Sleep(BaseModel):

@@ -131,5 +131,5 @@ def _retry_or_fail(  # noqa: PLR0913  what is told of a failure, and when to com
 def _fail(job: Job, *, error: str, traceback: str, clock: Clock, outcome: Outcome = Outcome.FAILED) -> bool:
     won = job.fail(error=error, traceback=traceback, outcome=outcome)
     if won and job.status == Job.Status.FAILED:
-        alerting.died(job, now=clock())
+        alerting.died([job], now=clock())
     return won

@@ -5,7 +5,6 @@ from typing import Any
 from django.db import IntegrityError, models, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
 from django.db.models.functions import Coalesce, Now
-from django.db.models.lookups import IsNull
 
 from audit.chain import timestamp
 from audit.ids import uuid7
@@ -74,8 +73,12 @@ class JobQuerySet(models.QuerySet["Job"]):
         ended = self.filter(status__in=[Status.FAILED, Status.CANCELLED])
         newest = ended.filter(key__isnull=False).order_by("company", "type", "key", "-id")
         newest = newest.distinct("company", "type", "key")
-        company = Q(company=OuterRef("company")) | Q(company=None) & Q(IsNull(OuterRef("company"), True))
-        taken = Exists(Job.objects.active().filter(company, type=OuterRef("type"), key=OuterRef("key")))
+        # Word for word as in the index of keys, which is found by nothing else.
+        own, others = (
+            Coalesce(of, NOBODY, output_field=models.UUIDField()) for of in (OuterRef("company"), F("company"))
+        )
+        same = {"owner": own, "type": OuterRef("type"), "key": OuterRef("key")}
+        taken = Exists(Job.objects.active().alias(owner=others).filter(**same))
         chosen = ended.filter(Q(key=None) | Q(pk__in=newest.values("pk")) & ~taken)
         attempts: dict[str, Any] = {"attempt": 0} if fresh else {"max_attempts": F("attempt") + 1}
         changes = {"status": Status.PENDING, "run_at": now, "completed_at": None, "cancel_requested_at": None}

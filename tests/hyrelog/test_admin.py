@@ -47,7 +47,7 @@ def page(model: Any, view: str, *args: Any) -> str:
 
 def act(operator: Client, model: Any, action: str) -> str:
     chosen = list(model.objects.values_list("pk", flat=True))
-    data = {"action": action, "_selected_action": chosen}
+    data = {"action": action, "_selected_action": chosen, "confirmed": "yes"}
     answer = operator.post(page(model, "changelist"), data, follow=True)
     return " ".join(str(message) for message in answer.context["messages"])
 

@@ -96,6 +96,7 @@ def test_values_are_read_by_type(tmp_path: Path) -> None:
         SECONDS="1.5",
         HOURS="0.5",
         SENDER="Ops <ops@a.example>",
+        RECIPIENTS="a@a.example, Ops <ops@a.example>,",
         NETS="10.0.0.0/8, ::1/128",
         SCHEDULE="1,2.5",
         NAMES="a, b,",
@@ -105,6 +106,8 @@ def test_values_are_read_by_type(tmp_path: Path) -> None:
     assert env.seconds("SECONDS", 9, most=10) == 1.5
     assert env.hours("HOURS", 9, most=10) == 0.5
     assert env.sender("SENDER", "x@y") == "Ops <ops@a.example>"
+    assert env.recipients("RECIPIENTS") == ("a@a.example", "Ops <ops@a.example>")
+    assert env.recipients("MISSING") == ()
     assert [str(network) for network in env.networks("NETS")] == ["10.0.0.0/8", "::1/128"]
     assert env.schedule("SCHEDULE", (9,)) == (1, 2.5)
     assert env.names("NAMES") == ("a", "b")
@@ -125,6 +128,8 @@ def test_values_are_read_by_type(tmp_path: Path) -> None:
         ("11", lambda env: env.hours("X", 1, most=10)),
         ("ops", lambda env: env.sender("X", "x@y")),
         ("@example.com", lambda env: env.sender("X", "x@y")),
+        ("a@example.com;ops", lambda env: env.recipients("X")),
+        ("a@example.com, ops", lambda env: env.recipients("X")),
         ("", lambda env: env.schedule("X", (1,))),
         ("10.0.0.1/8", lambda env: env.networks("X")),
     ],
