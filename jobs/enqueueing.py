@@ -88,7 +88,7 @@ def enqueue(  # noqa: PLR0913  each is a property of a job
         else:
             _tell([job])
             return job, True
-        active = Job.objects.active().filter(company=company, type=job_type, key=key).first()
+        active = Job.objects.active_with(company=job.company_id, job_type=job_type, key=key).first()
         if active:  # else it has just ended
             return active, False
     raise KeyContended(job_type, key)

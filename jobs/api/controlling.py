@@ -83,7 +83,7 @@ def _not_allowed(job: Job, what: str) -> ApiError:
 
 
 def _not_ended(job: Job) -> ApiError:
-    rivals = Job.objects.active().filter(company=job.company_id, type=job.type, key=job.key).exclude(pk=job.pk)
+    rivals = Job.objects.active_with(company=job.company_id, job_type=job.type, key=job.key).exclude(pk=job.pk)
     rival = rivals.first() if job.key else None
     if rival is not None and job.status not in ACTIVE:
         error = f"Job {rival.id} of the same type and key is {rival.status}; retry this one after its end."

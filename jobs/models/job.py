@@ -52,6 +52,14 @@ class JobQuerySet(models.QuerySet["Job"]):
     def active(self) -> "JobQuerySet":
         return self.filter(status__in=ACTIVE)
 
+    def active_with(self, *, company: Any, job_type: Any, key: Any) -> "JobQuerySet":
+        """The active job of a key, of which there is one at the most; by id of the company, or by None.
+
+        Word for word as in the index of keys, which is found by nothing else.
+        """
+        owner, asked = (Coalesce(of, NOBODY, output_field=models.UUIDField()) for of in (F("company"), company))
+        return self.active().alias(owner=owner).filter(owner=asked, type=job_type, key=key)
+
     def dead(self) -> "JobQuerySet":
         """The dead letters."""
         return self.filter(status=Status.FAILED)
@@ -73,12 +81,8 @@ class JobQuerySet(models.QuerySet["Job"]):
         ended = self.filter(status__in=[Status.FAILED, Status.CANCELLED])
         newest = ended.filter(key__isnull=False).order_by("company", "type", "key", "-id")
         newest = newest.distinct("company", "type", "key")
-        # Word for word as in the index of keys, which is found by nothing else.
-        own, others = (
-            Coalesce(of, NOBODY, output_field=models.UUIDField()) for of in (OuterRef("company"), F("company"))
-        )
-        same = {"owner": own, "type": OuterRef("type"), "key": OuterRef("key")}
-        taken = Exists(Job.objects.active().alias(owner=others).filter(**same))
+        same = {"company": OuterRef("company"), "job_type": OuterRef("type"), "key": OuterRef("key")}
+        taken = Exists(Job.objects.active_with(**same))
         chosen = ended.filter(Q(key=None) | Q(pk__in=newest.values("pk")) & ~taken)
         attempts: dict[str, Any] = {"attempt": 0} if fresh else {"max_attempts": F("attempt") + 1}
         changes = {"status": Status.PENDING, "run_at": now, "completed_at": None, "cancel_requested_at": None}
