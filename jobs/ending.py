@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -69,4 +70,5 @@ def _end_in_time() -> None:
     if left := billiard.active_children():
         logger.warning("%d processes had not ended in time: killed. What they had claimed is taken back.", len(left))
     for child in left:
-        os.kill(child.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            os.kill(child.pid, signal.SIGKILL)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from celery import current_app
 
 from jobs.models import WorkerProcess
 from tests.conftest import Tenant
@@ -74,8 +75,17 @@ def test_what_is_unfinished_is_handed_back_and_what_is_on_the_wire_is_brought_ho
     assert "Traceback" not in worker.said()
 
 
+def test_an_operator_may_stop_it_from_afar_as_flower_does(worker: Worker) -> None:
+    jobs = [add("listen"), add("sleep")]
+    wait_begun(*jobs)
+    current_app.control.shutdown()
+    stop(worker)
+    assert worker.process.returncode == 0
+    assert [story(job) for job in jobs] == [HANDED_BACK] * 2
+
+
 @pytest.mark.parametrize(
-    ("signals"),
+    "signals",
     [[signal.SIGTERM, signal.SIGTERM], [signal.SIGINT, signal.SIGINT], [signal.SIGQUIT]],
     ids=["SIGTERM twice", "Ctrl+C twice", "SIGQUIT"],
 )
