@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
+from django.db.models import Value
+from django.db.models.functions import Coalesce
 
 from audit.ids import uuid7
 from jobs import alerting, events, registry
 from jobs.models import Job, Pause
-from jobs.models.job import NOBODY, Status
+from jobs.models.job import NOBODY, JobQuerySet, Status
 
 WINDOW, WIDEST = 10, 1_000
 """Companies of each type that one statement looks at, at first; each further one at ten times as many, up to these."""
@@ -254,7 +256,8 @@ class Claimer:
             else:
                 after, turned = START, True
         self._after = after
-        opens += _next_scheduled(parameters)
+        scheduled = Job.objects.filter(status=Status.PENDING, run_at__gt=now)
+        opens += filter(None, [_first(scheduled, parameters["types"])])
         return Claim(opens_at=min(opens, default=None))
 
     def _parameters(self, *, process: uuid.UUID, now: datetime) -> dict[str, Any]:
@@ -280,9 +283,10 @@ def _look(parameters: dict[str, Any]) -> _Look:
         return _Look(*cursor.fetchone())
 
 
-def _next_scheduled(parameters: dict[str, Any]) -> list[datetime]:
-    later = Job.objects.filter(status=Status.PENDING, type__in=parameters["types"], run_at__gt=parameters["now"])
-    return list(later.order_by("run_at").values_list("run_at", flat=True)[:1])
+def _first(jobs: JobQuerySet, types: list[str]) -> datetime | None:
+    """When the first of these is due. An index of types would serve as badly as one of queues: see above."""
+    ours = jobs.annotate(kind=Coalesce("type", Value(""))).filter(kind__in=types)
+    return ours.order_by("run_at", "id").values_list("run_at", flat=True).first()
 
 
 def _claimed(job_id: uuid.UUID, *, token: uuid.UUID, process: uuid.UUID) -> Job:
@@ -299,8 +303,7 @@ def next_due(queue: str, *, now: datetime, until: datetime) -> datetime | None:
     if (Pause.Kind.QUEUE, queue) in paused:
         return None
     types = [each.type for each in registry.handlers_in(queue) if (Pause.Kind.TYPE, each.type) not in paused]
-    ours = Job.objects.due(now=until).filter(type__in=types).order_by("run_at")
-    first = ours.values_list("run_at", flat=True).first()
+    first = _first(Job.objects.due(now=until), types)
     return first and max(first, now)
 
 

@@ -185,11 +185,14 @@ class Life(RuleBasedStateMachine):
         self.claim(worker, newcomers_only=False)
         pause.delete()
 
-    @rule(worker=st.integers(0, 1))
-    def crash(self, worker: int) -> None:
+    @rule(worker=st.integers(0, 1), rescued=st.booleans())
+    def crash(self, worker: int, *, rescued: bool) -> None:
         """Its lease is over; whatever it had claimed may yet be settled by it, in vain."""
         self.workers[worker][0].delete()
         self.workers[worker] = self.worker()
+        if rescued:
+            self.rescue()
+            self.claim_some([(0, False), (1, False)] * 4)
 
     @rule()
     def rescue(self) -> None:
@@ -287,7 +290,7 @@ class Life(RuleBasedStateMachine):
     def bring_all_to_an_end(self) -> None:
         """Whatever happened: once one worker lives, each job comes to its end."""
         for worker in (0, 1):
-            self.crash(worker)
+            self.crash(worker, rescued=False)
         self.rescue()
         for _ in self.known:
             self.let_time_pass(300)
