@@ -1,6 +1,6 @@
 """What the limits of job types cost, and what one company's flood costs another company's job.
 
-Two and four processes claim and settle jobs of 20 companies that do nothing, of five types whose limits are all declared
+Two and four processes claim and settle jobs of 20 companies that do nothing, of five types with all limits declared
 and never reached. Beside them, the same processes take the same rows by a plain `FOR UPDATE SKIP LOCKED` with nothing
 else in it, and settle them in the same way. In turn, three times each; the ratio is of the medians of jobs a second.
 
@@ -14,7 +14,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from benchmarks.stage import ROOT, percentile, stage, wait_until
@@ -43,7 +44,7 @@ _ATTEMPT = """
 
 def main(arguments: Sequence[str]) -> None:
     if arguments:
-        _take_part(arguments[0])
+        _take_part()
         return
     with stage(LOG_FORMAT="json"):
         _declare()
@@ -62,10 +63,22 @@ def _declare() -> None:
 
 
 def _cost(processes: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.limits", "part"]
     limited, plain = [], []
-    for _ in range(ROUNDS):
-        limited.append(_together("limited", processes))
-        plain.append(_together("plain", processes))
+    with ExitStack() as stack:
+        parts = [
+            stack.enter_context(
+                subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            )
+            for _ in range(processes)
+        ]
+        for part in parts:
+            _answer(part)  # it is ready
+        for _ in range(ROUNDS):
+            limited.append(_together("limited", parts))
+            plain.append(_together("plain", parts))
+        for part in parts:
+            part.communicate("")
     return {
         "benchmark": "limits",
         "processes": processes,
@@ -75,28 +88,29 @@ def _cost(processes: int) -> dict[str, Any]:
     }
 
 
-def _together(way: str, processes: int) -> float:
+def _together(way: str, parts: Sequence["subprocess.Popen[str]"]) -> float:
     """Jobs a second that so many processes claim and settle."""
     from jobs.models import Job
 
     _fill(JOBS, types=TYPES, companies=COMPANIES)
-    command = [sys.executable, "-m", "benchmarks.limits", way]
-    with_pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    parts = [subprocess.Popen(command, cwd=ROOT, **with_pipes) for _ in range(processes)]
-    for part in parts:
-        part.stdout.readline()  # it is ready
     began = time.monotonic()
     for part in parts:
-        part.stdin.write("go\n")
+        assert part.stdin
+        part.stdin.write(f"{way}\n")
         part.stdin.flush()
-    done = [int(part.communicate()[0]) for part in parts]
+    done = sum(int(_answer(part)) for part in parts)
     took = time.monotonic() - began
-    assert sum(done) == Job.objects.filter(status="COMPLETED", attempt=1).count() == JOBS
+    assert done == Job.objects.filter(status="COMPLETED", attempt=1).count() == JOBS
     return JOBS / took
 
 
-def _take_part(way: str) -> None:
-    """Claim and settle until nothing waits; says how many."""
+def _answer(part: "subprocess.Popen[str]") -> str:
+    assert part.stdout
+    return part.stdout.readline()
+
+
+def _take_part() -> None:
+    """Claim and settle in the way that is asked for, until nothing waits; say each time how many."""
     import django
 
     django.setup()
@@ -106,22 +120,17 @@ def _take_part(way: str) -> None:
     from jobs.models import Job, WorkerProcess
 
     _declare()
-    claimer, process = Claimer("jobs"), WorkerProcess.objects.register(queues=[]).pk
-
-    def limited() -> Job | None:
-        return claimer.claim(process=process, now=timezone.now()).job
-
-    claim: Callable[[], Job | None] = limited if way == "limited" else lambda: _claim_plainly(process)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    done = 0
-    while True:
-        job = claim()
-        if job is not None:
-            done += job.complete(None)
-        elif not Job.objects.filter(status="PENDING").exists():
-            break
-    print(done, flush=True)
+    print(0, flush=True)
+    for way in map(str.strip, sys.stdin):
+        claimer, process, done = Claimer("jobs"), WorkerProcess.objects.register(queues=[]).pk, 0
+        while True:
+            look = {"process": process, "now": timezone.now()}
+            job = _claim_plainly(process) if way == "plain" else claimer.claim(**look).job
+            if job is not None:
+                done += job.complete(None)
+            elif not Job.objects.filter(status="PENDING").exists():
+                break
+        print(done, flush=True)
 
 
 def _claim_plainly(process: Any) -> Any:
@@ -176,7 +185,7 @@ def _waits(*, flood: int) -> list[float]:
                 job.complete(None)
         connection.close()
 
-    threads = [threading.Thread(target=work) for _ in range(2)]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(2)]
     for thread in threads:
         thread.start()
     ours = Job.objects.filter(company=other)

@@ -194,6 +194,17 @@ class Life(RuleBasedStateMachine):
             self.rescue()
             self.claim_some([(0, False), (1, False)] * 4)
 
+    @precondition(lambda self: self.held)
+    @rule(which=which, cancelled=st.booleans())
+    def overtake(self, which: int, *, cancelled: bool) -> None:
+        """Both die; what they had is taken back and claimed anew; then one of the dead has its say."""
+        stale = which % len(self.held)
+        if cancelled:
+            Job.objects.filter(pk=self.held[stale].pk, status=Status.PROCESSING).cancel(now=self.now)
+        self.crash(0, rescued=False)
+        self.crash(1, rescued=True)
+        self.complete(stale)
+
     @rule()
     def rescue(self) -> None:
         alive = set(WorkerProcess.objects.values_list("pk", flat=True))
