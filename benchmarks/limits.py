@@ -124,7 +124,7 @@ def _take_part() -> None:
     for way in map(str.strip, sys.stdin):
         claimer, process, done = Claimer("jobs"), WorkerProcess.objects.register(queues=[]).pk, 0
         while True:
-            look = {"process": process, "now": timezone.now()}
+            look: dict[str, Any] = {"process": process, "now": timezone.now()}
             job = _claim_plainly(process) if way == "plain" else claimer.claim(**look).job
             if job is not None:
                 done += job.complete(None)

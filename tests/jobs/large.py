@@ -80,9 +80,8 @@ def explained() -> Iterator[list[Plan]]:
 def rows_read(plan: Plan) -> float:
     """Rows of jobs, or entries of their indexes, that a plan's scans found, whether or not a filter kept them."""
     dropped = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
-    return sum(
-        (scan["Actual Rows"] + sum(scan.get(why, 0) for why in dropped)) * scan["Actual Loops"] for scan in _scans(plan)
-    )
+    found = [(scan["Actual Rows"] + sum(scan.get(why, 0) for why in dropped), scan) for scan in _scans(plan)]
+    return float(sum(rows * scan["Actual Loops"] for rows, scan in found))
 
 
 def indexes_read(plan: Plan) -> set[str]:

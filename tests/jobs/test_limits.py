@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -71,11 +71,9 @@ def work_together(claimers: int = CLAIMERS) -> tuple[list[Running], int]:
                 seen.append(Counter(running.values_list("type", "company")))
                 assert job.complete({})
 
-    threads = [threading.Thread(target=lambda: (work(), connection.close())) for _ in range(claimers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ExitStack() as others:
+        for _ in range(claimers):
+            others.enter_context(elsewhere(work))
     assert set(Job.objects.values_list("status", "attempt")) == {("COMPLETED", 1)}
     return seen, len(seen)
 

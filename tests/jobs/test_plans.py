@@ -1,7 +1,7 @@
 """The statements of the runtime at some hundred thousand jobs: by which index they read, and how much of it."""
 
-from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -30,17 +30,14 @@ A_FEW = 4 * claiming.FEW + 300
 """Rows: of what is due at most so many, the heads of the companies looked at, and what was left dead beside them."""
 CLAIM = {"job_turn", "job_scheduled", "job_claimed", "jobs_job_pkey"}
 
-SITUATIONS: dict[str, Callable[[], None]] = {
-    "200,000 of one company and type": lambda: add_jobs(200_000),
-    "50,000 of 5,000 companies and 10 types": lambda: add_jobs(50_000, company=EACH, job_type="'t' || n % 10"),
-    "100,000 for later at higher priorities": lambda: (
-        add_jobs(100_000, priority="1 + n % 100", due=LATER),
-        add_jobs(1),
-    )[0],
-    "each company has one for later": lambda: (add_jobs(COMPANIES, company=EACH, due=LATER), add_jobs(1))[0],
-    "100,000 that have ended": lambda: (add_jobs(100_000, company=EACH, status="COMPLETED"), add_jobs(1))[0],
+SITUATIONS: dict[str, dict[str, Any]] = {
+    "200,000 of one company and type": {"count": 200_000},
+    "50,000 of 5,000 companies and 10 types": {"count": 50_000, "company": EACH, "job_type": "'t' || n % 10"},
+    "100,000 for later at higher priorities": {"count": 100_000, "priority": "1 + n % 100", "due": LATER},
+    "each company has one for later": {"count": COMPANIES, "company": EACH, "due": LATER},
+    "100,000 that have ended": {"count": 100_000, "company": EACH, "status": "COMPLETED"},
 }
-"""Of each, one may be claimed."""
+"""Beside each, one more may be claimed."""
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +50,8 @@ def handlers(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(params=list(SITUATIONS))
 def situation(request: pytest.FixtureRequest, db: None) -> None:
     add_companies()
-    SITUATIONS[request.param]()
+    add_jobs(**SITUATIONS[request.param])
+    add_jobs(1)
 
 
 @pytest.fixture
