@@ -26,6 +26,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.fairness
 	$(BIN)/python -m benchmarks.latency
+	$(BIN)/python -m benchmarks.limits
 
 # The lock names no registry, so that it serves behind any mirror.
 lock: $(READY)

@@ -3,33 +3,41 @@
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection, transaction
-from django.db.models import Min
+from django.db.models import Value
+from django.db.models.functions import Coalesce
 
 from audit.ids import uuid7
 from jobs import alerting, events, registry
 from jobs.models import Job, Pause
-from jobs.models.job import NOBODY, Status
+from jobs.models.job import NOBODY, JobQuerySet, Status
 
-WINDOW = 10
-"""Companies of each type that one statement looks at; the next one goes on behind them."""
+WINDOW, WIDEST = 10, 1_000
+"""Companies of each type that one statement looks at, at first; each further one at ten times as many, up to these."""
 STATEMENTS = 50
 """Of one claim at the most. Whoever has seen so many companies without finding a job leaves the rest to the next."""
+FEW = 50
+"""Jobs due, below which a claim looks at these alone."""
 START = uuid.UUID(int=0)
 """Before every company."""
 RESCUED = 500
 """Orphans that one transaction takes back."""
 
 # Companies take turns: the first one behind the company that was served last and that has a job which may run. Within a
-# company the highest priority comes first, then what has been due for longest. Companies are found by skipping through
-# the index from one to the next, and of priorities whose first job is not due yet the next lower one is looked at, so
-# that the cost depends neither on how much waits nor on how much is scheduled.
+# company the highest priority comes first, then what has been due for longest. Where few jobs are due, their companies
+# are all that is looked at. Otherwise companies are found by skipping through the index from one to the next, and of
+# priorities whose first job is not due yet the next lower one is looked at. So the cost does not depend on how much
+# waits; it grows with the companies that have only scheduled jobs, while others have a backlog.
+#
+# No index that begins with the queue serves this statement: where its statistics are old, Postgres would sort all that
+# waits in a queue rather than skip through it.
 #
 # The limits of a type are kept by its row in jobs_throttle: whoever counts before another claims, and locks after it,
 # finds `claims` changed and begins anew. Only for a process whose lease is alive: a stale one would take what it cannot
-# keep. Rates are kept by the generic cell rate algorithm (ITU-T I.371) without tolerance: evenly spread.
+# keep. Rates are kept by the generic cell rate algorithm (ITU-T I.371) without tolerance: evenly spread, by the
+# database's clock, which is the same for all workers.
 _CLAIM = """
     WITH RECURSIVE declared AS (
         SELECT * FROM unnest(%(types)s::text[], %(concurrency)s::int[], %(company_concurrency)s::int[],
@@ -45,25 +53,37 @@ _CLAIM = """
           AND NOT EXISTS (SELECT FROM jobs_pause WHERE kind = 'queue' AND name = %(queue)s
                                                     OR kind = 'type' AND name = declared.type)
           AND EXISTS (SELECT FROM jobs_workerprocess WHERE id = %(process)s AND lease_expires_at > now())
+    ), due (id, run_at, type, company, place) AS (
+        (SELECT id, run_at, type, coalesce(company_id, %(nobody)s), 1 FROM jobs_job
+         WHERE status = 'PENDING' AND run_at <= %(now)s ORDER BY run_at, id LIMIT 1)
+        UNION ALL
+        SELECT following.*, place + 1 FROM due CROSS JOIN LATERAL (
+            SELECT id, run_at, type, coalesce(company_id, %(nobody)s) FROM jobs_job AS job
+            WHERE status = 'PENDING' AND job.run_at <= %(now)s AND (job.run_at, job.id) > (due.run_at, due.id)
+            ORDER BY run_at, id LIMIT 1) AS following
+        WHERE place < %(few)s
     ), turn (type, company, place) AS (
         SELECT open.type, first.company, 1 FROM open CROSS JOIN LATERAL (
             SELECT coalesce(company_id, %(nobody)s) AS company FROM jobs_job AS job
-            WHERE status = 'PENDING' AND queue = %(queue)s AND job.type = open.type
-              AND coalesce(company_id, %(nobody)s) > %(after)s
-            ORDER BY queue, job.type, coalesce(company_id, %(nobody)s) LIMIT 1) AS first
+            WHERE status = 'PENDING' AND job.type = open.type AND coalesce(company_id, %(nobody)s) > %(after)s
+            ORDER BY job.type, coalesce(company_id, %(nobody)s) LIMIT 1) AS first
+        WHERE (SELECT count(*) FROM due) = %(few)s
         UNION ALL
         SELECT turn.type, following.company, place + 1 FROM turn CROSS JOIN LATERAL (
             SELECT coalesce(company_id, %(nobody)s) AS company FROM jobs_job AS job
-            WHERE status = 'PENDING' AND queue = %(queue)s AND job.type = turn.type
-              AND coalesce(company_id, %(nobody)s) > turn.company
-            ORDER BY queue, job.type, coalesce(company_id, %(nobody)s) LIMIT 1) AS following
+            WHERE status = 'PENDING' AND job.type = turn.type AND coalesce(company_id, %(nobody)s) > turn.company
+            ORDER BY job.type, coalesce(company_id, %(nobody)s) LIMIT 1) AS following
         WHERE place < %(window)s
     ), seen AS (
         SELECT company AS last FROM turn WHERE place = %(window)s ORDER BY company LIMIT 1
+    ), looked_at AS (
+        SELECT type, company FROM turn WHERE company <= coalesce((SELECT last FROM seen), %(nobody)s)
+        UNION
+        SELECT type, company FROM due WHERE (SELECT count(*) FROM due) < %(few)s
     ), head AS MATERIALIZED (
         SELECT first.id, turn.type, turn.company, first.priority, first.run_at, open.claims, every, company_every,
                greatest(open.open_at, own.open_at) AS open_at
-        FROM turn
+        FROM looked_at AS turn
         JOIN open ON open.type = turn.type
         LEFT JOIN running ON running.type = turn.type AND running.company = turn.company
         LEFT JOIN jobs_throttle AS own ON company_every IS NOT NULL AND own.type = turn.type
@@ -71,34 +91,37 @@ _CLAIM = """
         CROSS JOIN LATERAL (
             WITH RECURSIVE level AS (
                 (SELECT id, priority, run_at FROM jobs_job AS job
-                 WHERE status = 'PENDING' AND queue = %(queue)s AND job.type = turn.type
-                   AND coalesce(company_id, %(nobody)s) = turn.company
+                 WHERE status = 'PENDING' AND job.type = turn.type AND coalesce(company_id, %(nobody)s) = turn.company
                  ORDER BY priority DESC, run_at, id LIMIT 1)
                 UNION ALL
                 SELECT lower.* FROM level CROSS JOIN LATERAL (
                     SELECT id, priority, run_at FROM jobs_job AS job
-                    WHERE status = 'PENDING' AND queue = %(queue)s AND job.type = turn.type
+                    WHERE status = 'PENDING' AND job.type = turn.type
                       AND coalesce(company_id, %(nobody)s) = turn.company AND job.priority < level.priority
                     ORDER BY priority DESC, run_at, id LIMIT 1) AS lower
                 WHERE level.run_at > %(now)s
             )
             SELECT * FROM level WHERE run_at <= %(now)s
         ) AS first
-        WHERE turn.company <= coalesce((SELECT last FROM seen), %(nobody)s)
-          AND (turn.company = %(nobody)s OR company_concurrency IS NULL
+        WHERE (turn.company = %(nobody)s OR company_concurrency IS NULL
                OR coalesce(running.count, 0) < company_concurrency)
           AND (turn.company = %(nobody)s OR NOT %(newcomers_only)s
                OR NOT EXISTS (SELECT FROM running WHERE running.company = turn.company))
+          AND turn.company <> ALL (%(passed)s::uuid[])
     ), candidate AS MATERIALIZED (
-        SELECT * FROM head WHERE open_at <= %(now)s ORDER BY company, priority DESC, run_at, id LIMIT 1
+        SELECT * FROM head WHERE open_at <= statement_timestamp()
+        ORDER BY company <= %(after)s, company, priority DESC, run_at, id LIMIT 1
     ), alone AS MATERIALIZED (
-        SELECT throttle.type FROM jobs_throttle AS throttle
+        SELECT throttle.type, candidate.company, priority FROM jobs_throttle AS throttle
         JOIN candidate ON candidate.type = throttle.type AND candidate.claims = throttle.claims
         WHERE throttle.company = %(nobody)s
         FOR NO KEY UPDATE OF throttle
     ), locked AS MATERIALIZED (
         SELECT job.id FROM jobs_job AS job
-        WHERE job.id = (SELECT id FROM candidate JOIN alone USING (type)) AND job.status = 'PENDING'
+        WHERE job.status = 'PENDING' AND job.type = (SELECT type FROM alone)
+          AND coalesce(company_id, %(nobody)s) = (SELECT company FROM alone)
+          AND job.priority = (SELECT priority FROM alone) AND job.run_at <= %(now)s
+        ORDER BY job.run_at, job.id LIMIT 1
         FOR NO KEY UPDATE SKIP LOCKED
     ), claimed AS (
         UPDATE jobs_job AS job
@@ -114,19 +137,21 @@ _CLAIM = """
         UPDATE jobs_throttle AS throttle
         SET claims = throttle.claims + 1,
             open_at = CASE WHEN every IS NULL THEN throttle.open_at
-                           ELSE %(now)s + every * interval '1 second' END
+                           ELSE statement_timestamp() + every * interval '1 second' END
         FROM candidate
         WHERE throttle.type = candidate.type AND throttle.company = %(nobody)s AND EXISTS (SELECT FROM claimed)
     ), counted_for_company AS (
         INSERT INTO jobs_throttle (type, company, claims, open_at)
-        SELECT type, company, 0, %(now)s + company_every * interval '1 second' FROM candidate
+        SELECT type, company, 0, statement_timestamp() + company_every * interval '1 second' FROM candidate
         WHERE company_every IS NOT NULL AND company <> %(nobody)s AND EXISTS (SELECT FROM claimed)
         ON CONFLICT (type, company) DO UPDATE SET open_at = excluded.open_at
     )
     SELECT (SELECT id FROM claimed),
            (SELECT company FROM candidate),
+           EXISTS (SELECT FROM alone),
            (SELECT last FROM seen),
-           (SELECT min(open_at) FROM head WHERE open_at > %(now)s),
+           (SELECT min(open_at) FROM head WHERE open_at > statement_timestamp()),
+           (SELECT count(*) FROM due) < %(few)s,
            (SELECT count(*) FROM declared)
                > (SELECT count(*) FROM jobs_throttle JOIN declared USING (type) WHERE company = %(nobody)s)
 """
@@ -170,10 +195,27 @@ _WHAT_BECAME = {Status.PENDING: "retrying", Status.FAILED: "failed", Status.CANC
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a look at a queue found: a job, or the moment at which a rate lets the next one start, or neither."""
+    """What a look at a queue found: a job, or the moment at which a rate or a schedule lets one start, or neither."""
 
     job: Job | None = None
     opens_at: datetime | None = None
+
+
+class _Look(NamedTuple):
+    """What one statement found."""
+
+    claimed: uuid.UUID | None
+    chosen: uuid.UUID | None
+    """The company whose turn it is."""
+    alone: bool
+    """Whether nobody claimed since this one had counted."""
+    last: uuid.UUID | None
+    """The company up to which it looked; None for all of them."""
+    opens_at: datetime | None
+    few: bool
+    """Whether it looked at all that is due, wherever it began."""
+    unprepared: bool
+    """Whether a type was claimed for the first time."""
 
 
 class Claimer:
@@ -188,8 +230,39 @@ class Claimer:
 
         `newcomers_only` leaves out the companies for which a job of any type runs already.
         """
+        parameters = self._parameters(process=process, now=now) | {"newcomers_only": newcomers_only}
+        opens: list[datetime] = []
+        passed: list[uuid.UUID] = []
+        after, turned, window = self._after, False, WINDOW
+        for _ in range(STATEMENTS):
+            look = _look({**parameters, "after": after, "window": window, "passed": passed})
+            if look.claimed:
+                self._after = look.chosen or START
+                return Claim(job=_claimed(look.claimed, token=parameters["token"], process=process))
+            if look.unprepared:
+                with connection.cursor() as cursor:
+                    cursor.execute(_THROTTLES, parameters)
+                continue
+            if look.chosen:
+                if look.alone:  # all that is due of it is locked by somebody: the others need not wait for that
+                    passed.append(look.chosen)
+                continue
+            opens += [look.opens_at] if look.opens_at else []
+            window = min(window * 10, WIDEST)
+            if look.last:
+                after = look.last
+            elif look.few or turned or after == START:
+                break
+            else:
+                after, turned = START, True
+        self._after = after
+        scheduled = Job.objects.filter(status=Status.PENDING, run_at__gt=now)
+        opens += filter(None, [_first(scheduled, parameters["types"])])
+        return Claim(opens_at=min(opens, default=None))
+
+    def _parameters(self, *, process: uuid.UUID, now: datetime) -> dict[str, Any]:
         declared = [each for each in registry.handlers_in(self.queue) if registry.takes(each.type)]
-        parameters: dict[str, Any] = {
+        return {
             "queue": self.queue,
             "types": [each.type for each in declared],
             "concurrency": [each.concurrency for each in declared],
@@ -199,39 +272,21 @@ class Claimer:
             "process": process,
             "now": now,
             "nobody": NOBODY,
-            "window": WINDOW,
-            "newcomers_only": newcomers_only,
+            "few": FEW,
             "token": uuid7(),
         }
-        opens: list[datetime] = []
-        after, turned = self._after, False
-        for _ in range(STATEMENTS):
-            claimed, served, last, opens_at, unprepared = _execute(_CLAIM, {**parameters, "after": after})
-            if unprepared:
-                with connection.cursor() as cursor:
-                    cursor.execute(_THROTTLES, parameters)
-                continue
-            if claimed:
-                self._after = served
-                return Claim(job=_claimed(claimed, token=parameters["token"], process=process))
-            if served:
-                continue  # somebody else was faster
-            opens += [opens_at] if opens_at else []
-            if last:
-                after = last
-            elif turned or after == START:
-                break
-            else:
-                after, turned = START, True
-        self._after = after
-        return Claim(opens_at=min(opens, default=None))
 
 
-def _execute(statement: str, parameters: dict[str, Any]) -> tuple[Any, ...]:
+def _look(parameters: dict[str, Any]) -> _Look:
     with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        row: tuple[Any, ...] = cursor.fetchone()
-        return row
+        cursor.execute(_CLAIM, parameters)
+        return _Look(*cursor.fetchone())
+
+
+def _first(jobs: JobQuerySet, types: list[str]) -> datetime | None:
+    """When the first of these is due. An index of types would serve as badly as one of queues: see above."""
+    ours = jobs.annotate(kind=Coalesce("type", Value(""))).filter(kind__in=types)
+    return ours.order_by("run_at", "id").values_list("run_at", flat=True).first()
 
 
 def _claimed(job_id: uuid.UUID, *, token: uuid.UUID, process: uuid.UUID) -> Job:
@@ -248,11 +303,8 @@ def next_due(queue: str, *, now: datetime, until: datetime) -> datetime | None:
     if (Pause.Kind.QUEUE, queue) in paused:
         return None
     types = [each.type for each in registry.handlers_in(queue) if (Pause.Kind.TYPE, each.type) not in paused]
-    ours = Job.objects.filter(queue=queue, type__in=types)
-    if ours.due(now=now).exists():
-        return now
-    moment: datetime | None = ours.due(now=until).aggregate(Min("run_at"))["run_at__min"]
-    return moment
+    first = _first(Job.objects.due(now=until), types)
+    return first and max(first, now)
 
 
 def rescue(queue: str, *, now: datetime) -> int:

@@ -189,7 +189,6 @@ class Job(models.Model):
         indexes = [
             # The claim: of each type, company by company, highest priority first, then the longest due.
             models.Index(
-                "queue",
                 "type",
                 Coalesce("company", NOBODY, output_field=models.UUIDField()),
                 F("priority").desc(),
@@ -201,7 +200,7 @@ class Job(models.Model):
             # The rescue of orphans, and how many of a type and a company run.
             models.Index(fields=["claimed_by"], name="job_claimed", condition=Q(status="PROCESSING")),
             # Whether anything is due, however much is scheduled for later.
-            models.Index(fields=["queue", "run_at"], name="job_scheduled", condition=Q(status="PENDING")),
+            models.Index(fields=["run_at", "id"], name="job_scheduled", condition=Q(status="PENDING")),
             # The list of a company, newest first, and its export.
             models.Index(fields=["company", "id"], name="job_company"),
             # A company's jobs by state: counted, and listed newest first.

@@ -34,6 +34,10 @@ class Holder:
         (3, ["working", "working", "sending", "sending"], [True, False, True, False]),
         (2, ["working", "working", "sending", "sending"], [True, False, True, False]),
         (1, ["working", "sending"], [True, False]),
+        # from five on, senders leave room for two jobs
+        (5, ["sending"] * 3 + ["working"] * 3, [True, True, False, True, True, False]),
+        (5, ["working"] * 4 + ["sending"] * 2, [True, True, True, False, True, False]),
+        (10, ["sending"] * 8 + ["working"] * 3, [True] * 7 + [False, True, True, False]),
         (10, ["working"] * 9 + ["sending"] * 2, [True] * 8 + [False, True, False]),
     ],
 )
@@ -42,6 +46,32 @@ def test_who_gets_a_slot(processes: int, asked: list[str], given: list[bool]) ->
     holders = [Holder(kind) for kind in asked]
     try:
         assert [holder.got_it for holder in holders] == given
+    finally:
+        for holder in holders:
+            holder.kill()
+
+
+@pytest.mark.parametrize(
+    ("processes", "held", "given"),
+    [
+        (4, [], slots.Slot.ONE),
+        (4, ["working"], slots.Slot.LAST),
+        (5, ["working"], slots.Slot.ONE),
+        (5, ["sending", "sending", "working"], slots.Slot.LAST),
+        (6, ["working"] * 3, slots.Slot.LAST),
+        # where there is only one for jobs, it is for all companies
+        (3, [], slots.Slot.ONE),
+        (1, [], slots.Slot.ONE),
+    ],
+)
+def test_the_last_slot_for_jobs_says_so_where_there_are_several(
+    processes: int, held: list[str], given: slots.Slot
+) -> None:
+    slots.divide(processes)
+    holders = [Holder(kind) for kind in held]
+    try:
+        with slots.working() as mine:
+            assert mine is given
     finally:
         for holder in holders:
             holder.kill()
