@@ -26,6 +26,7 @@ EXPORT = "gdpr.export"
     max_attempts=5,
     backoff=exponential(base=10, cap=300),
     timeout=86_400,
+    concurrency=2,  # each keeps a process of a worker, and reads whole tables: small jobs need some too
     cancellable=True,  # a retry would pass by GDPR_EXPORTS_PER_DAY: tenants request another one
     keep_completed=FOREVER,  # the record of an export stays, also of one that failed
     keep_failed=FOREVER,

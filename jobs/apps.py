@@ -11,7 +11,7 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         from audit.personal_data import cover, exclude
-        from jobs import claiming, events, lanes, models, publishing, worker  # noqa: F401  the worker's signals connect
+        from jobs import claiming, events, lanes, models, publishing, rescuing, worker  # noqa: F401  the worker's signals connect
 
         for queue in QUEUES:
             lanes.register(
@@ -20,7 +20,7 @@ class JobsConfig(AppConfig):
                     task="jobs.work",
                     queue=queue,
                     next_due=partial(claiming.next_due, queue),
-                    rescue=partial(claiming.rescue, queue),
+                    rescue=partial(rescuing.rescue, queue),
                 )
             )
         events.on_event(publishing.publish)

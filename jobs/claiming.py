@@ -1,16 +1,16 @@
-"""Claiming jobs, within the limits of their types, and taking back what dead processes had claimed."""
+"""Claiming jobs, within the limits of their types."""
 
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Value
 from django.db.models.functions import Coalesce
 
 from audit.ids import uuid7
-from jobs import alerting, events, registry
+from jobs import events, registry
 from jobs.models import Job, Pause
 from jobs.models.job import NOBODY, JobQuerySet, Status
 
@@ -22,8 +22,6 @@ FEW = 50
 """Jobs due, below which a claim looks at these alone."""
 START = uuid.UUID(int=0)
 """Before every company."""
-RESCUED = 500
-"""Orphans that one transaction takes back."""
 
 # Companies take turns: the first one behind the company that was served last and that has a job which may run. Within a
 # company the highest priority comes first, then what has been due for longest. Where few jobs are due, their companies
@@ -106,7 +104,7 @@ _CLAIM = """
         WHERE (turn.company = %(nobody)s OR company_concurrency IS NULL
                OR coalesce(running.count, 0) < company_concurrency)
           AND (turn.company = %(nobody)s OR NOT %(newcomers_only)s
-               OR NOT EXISTS (SELECT FROM running WHERE running.company = turn.company))
+               OR NOT EXISTS (SELECT FROM running JOIN declared USING (type) WHERE running.company = turn.company))
           AND turn.company <> ALL (%(passed)s::uuid[])
     ), candidate AS MATERIALIZED (
         SELECT * FROM head WHERE open_at <= statement_timestamp()
@@ -162,36 +160,6 @@ _THROTTLES = """
     ON CONFLICT DO NOTHING
 """
 
-# An attempt that was lost counts: a job that kills its worker must not do so for ever.
-_RESCUE = """
-    WITH orphan AS (
-        SELECT id, claim_token FROM jobs_job AS job
-        WHERE status = 'PROCESSING' AND queue = %(queue)s AND NOT EXISTS (
-            SELECT FROM jobs_workerprocess AS process
-            WHERE process.id = job.claimed_by AND process.lease_expires_at > now()
-        )
-        ORDER BY id
-        LIMIT %(most)s
-        FOR NO KEY UPDATE SKIP LOCKED
-    ), ended AS (
-        UPDATE jobs_jobattempt SET outcome = 'lost', ended_at = now()
-        WHERE id IN (SELECT claim_token FROM orphan)
-    )
-    UPDATE jobs_job AS job
-    SET status = CASE WHEN cancel_requested_at IS NOT NULL THEN 'CANCELLED'
-                      WHEN attempt < max_attempts THEN 'PENDING' ELSE 'FAILED' END,
-        run_at = CASE WHEN attempt < max_attempts THEN %(now)s ELSE run_at END,
-        completed_at = CASE WHEN cancel_requested_at IS NOT NULL OR attempt >= max_attempts THEN now() END,
-        lost = lost + 1,
-        error = 'lost: the worker process died or was cut off during attempt ' || attempt,
-        traceback = '', claim_token = NULL, claimed_by = NULL
-    FROM orphan
-    WHERE job.id = orphan.id
-    RETURNING job.id
-"""
-
-_WHAT_BECAME = {Status.PENDING: "retrying", Status.FAILED: "failed", Status.CANCELLED: "cancelled"}
-
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -228,7 +196,7 @@ class Claimer:
     def claim(self, *, process: uuid.UUID, now: datetime, newcomers_only: bool = False) -> Claim:
         """Take the next due job for a process whose lease is alive.
 
-        `newcomers_only` leaves out the companies for which a job of any type runs already.
+        `newcomers_only` leaves out the companies for which a job of this queue runs already.
         """
         parameters = self._parameters(process=process, now=now) | {"newcomers_only": newcomers_only}
         opens: list[datetime] = []
@@ -305,26 +273,3 @@ def next_due(queue: str, *, now: datetime, until: datetime) -> datetime | None:
     types = [each.type for each in registry.handlers_in(queue) if (Pause.Kind.TYPE, each.type) not in paused]
     first = _first(Job.objects.due(now=until), types)
     return first and max(first, now)
-
-
-def rescue(queue: str, *, now: datetime) -> int:
-    """Make the jobs of dead processes due again, or fail them after their last attempt; says how many."""
-    rescued = 0
-    while batch := _rescue_some(queue, now=now):
-        rescued += batch
-        if batch < RESCUED:
-            break
-    return rescued
-
-
-@transaction.atomic
-def _rescue_some(queue: str, *, now: datetime) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(_RESCUE, {"queue": queue, "now": now, "most": RESCUED})
-        ids = [row[0] for row in cursor.fetchall()]
-    jobs = list(Job.objects.in_bulk(ids).values())
-    events.tell("lost", jobs)
-    for job in jobs:
-        events.tell(_WHAT_BECAME[Status(job.status)], [job])
-    alerting.died([job for job in jobs if job.status == Status.FAILED], now=now)
-    return len(ids)

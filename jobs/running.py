@@ -1,6 +1,7 @@
 """Running jobs: claim one, call its handler, settle what came of it."""
 
 import random
+import time
 import traceback
 import uuid
 from collections.abc import Callable
@@ -26,6 +27,9 @@ from jobs.watching import Reason, Watch
 
 SURPRISE = "The job failed in a way that its handler did not expect; the operators of HyreLog see the details."
 
+A_MOMENT = timedelta(seconds=0.5)
+"""For which a process keeps its slot. By bells alone a rate of ten a second would be one of six."""
+
 Clock = Callable[[], datetime]
 
 
@@ -37,12 +41,20 @@ def run_next(
     clock: Clock,
     newcomers_only: bool = False,
 ) -> bool:
-    """Run the next due job of a queue, watched by a thread; says whether there was one."""
+    """Run the next due job of a queue, watched by a thread; says whether there may be another one now.
+
+    For one that may start in a moment, by its rate or its schedule, it waits; for a later one the bell will ring.
+    """
     claim = claimer.claim(process=process, now=clock(), newcomers_only=newcomers_only)
-    if claim.opens_at:
-        lanes.ring_at(claimer.queue, claim.opens_at, now=clock())
     if claim.job is None:
-        return False
+        now = clock()
+        if claim.opens_at is None:
+            return False
+        if claim.opens_at > now + A_MOMENT:
+            lanes.ring_at(claimer.queue, claim.opens_at, now=now)
+            return False
+        time.sleep(max(0.0, (claim.opens_at - now).total_seconds()))
+        return True
     lanes.ring_if_due(claimer.queue, now=clock())  # while this one runs, another process may take the next
     run(claim.job, watch=watch_over(claim.job, stopping=stopping, clock=clock), clock=clock)
     return True

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from jobs import alerting, claiming, registry
+from jobs import alerting, registry, rescuing
 from jobs.alerting import ALERT, GATHERED_FOR
 from jobs.claiming import Claimer
 from jobs.context import JobContext, Unrecoverable
@@ -137,7 +137,7 @@ def test_jobs_that_died_with_their_workers_are_told_of_by_type(
         steps.claim(lease, now=timezone.now())
     WorkerProcess.objects.filter(pk=lease.process_id).delete()
     other = ProcessLease(queues=["jobs"])
-    assert claiming.rescue("jobs", now=timezone.now()) == 3
+    assert rescuing.rescue("jobs", now=timezone.now()) == 3
     assert len(alerts()) == 2
     send(other)
     send(other)

@@ -7,7 +7,7 @@ import pytest
 from django.db import transaction
 
 from audit.canonical import UncanonicalValue
-from jobs import claiming, events, registry
+from jobs import events, registry, rescuing
 from jobs.context import JobContext
 from jobs.enqueueing import Then, enqueue
 from jobs.leases import ProcessLease
@@ -99,7 +99,7 @@ def test_a_stale_worker_s_success_is_followed_by_nothing_and_the_fresh_one_s_onc
     add(then=Then("test", {"follows": True}))
     stale = claim(lease, now=NOON)
     lease.give_up(lease.process_id)
-    claiming.rescue("jobs", now=NOON)
+    rescuing.rescue("jobs", now=NOON)
     fresh = claim(lease, now=NOON)
     assert not run(stale)
     assert Job.objects.count() == 1

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from audit.ids import first_at
 from hyrelog.celery import QUEUES
-from jobs import claiming, health, registry, waiting
+from jobs import health, registry, rescuing, waiting
 from jobs.context import JobContext, Snooze, Stopped
 from jobs.enqueueing import enqueue
 from jobs.leases import ProcessLease
@@ -182,7 +182,7 @@ def test_a_lost_attempt_is_counted_with_the_job_and_by_no_process(worker: Proces
     add()
     job = claim(worker, now=timezone.now())
     WorkerProcess.objects.update(lease_expires_at=timezone.now() - timedelta(minutes=1))
-    assert claiming.rescue("jobs", now=timezone.now()) == 1
+    assert rescuing.rescue("jobs", now=timezone.now()) == 1
     assert not run(job), "its own settling comes too late"
     row = WorkerProcess.objects.get()
     assert (row.processed, row.failed) == (0, 0)

@@ -8,10 +8,11 @@ from django.db import transaction
 
 from audit.models import Company
 from jobs import claiming, registry
-from jobs.claiming import Claimer, next_due, rescue
+from jobs.claiming import Claimer, next_due
 from jobs.leases import ProcessLease
 from jobs.models import Job, Pause
 from jobs.registry import handler
+from jobs.rescuing import rescue
 from tests.conftest import NOON
 from tests.jobs.large import (
     COMPANIES,

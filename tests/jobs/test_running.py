@@ -7,7 +7,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from audit.canonical import UncanonicalValue
-from jobs import claiming, registry
+from jobs import claiming, registry, rescuing
 from jobs.backoff import exponential
 from jobs.context import JobContext, Retryable, Snooze, Stopped, Unrecoverable
 from jobs.enqueueing import enqueue
@@ -318,10 +318,10 @@ def test_a_dead_worker_s_job_is_due_again_and_the_lost_attempt_counts(lease: Pro
     declare(max_attempts=2)
     add()
     for attempt in (1, 2):
-        assert claiming.rescue("jobs", now=NOON) == 0
+        assert rescuing.rescue("jobs", now=NOON) == 0
         assert claim(lease, now=NOON).attempt == attempt
         lease.give_up(lease.process_id)
-        assert claiming.rescue("jobs", now=NOON) == 1
+        assert rescuing.rescue("jobs", now=NOON) == 1
     job = Job.objects.get()
     assert (job.status, job.claim_token) == (Status.FAILED, None)
     assert "lost" in job.error
@@ -332,7 +332,7 @@ def test_a_stale_worker_changes_nothing(lease: ProcessLease) -> None:
     add()
     stale = claim(lease, now=NOON)
     lease.give_up(lease.process_id)
-    claiming.rescue("jobs", now=NOON)
+    rescuing.rescue("jobs", now=NOON)
     fresh = claim(lease, now=NOON)
     assert not stale.complete({"stale": True})
     assert not stale.fail(error="stale")

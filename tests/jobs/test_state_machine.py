@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from audit.models import Company
-from jobs import claiming, registry
+from jobs import claiming, registry, rescuing
 from jobs.claiming import Claimer
 from jobs.enqueueing import enqueue
 from jobs.models import Job, JobAttempt, Pause, Throttle, WorkerProcess
@@ -210,7 +210,7 @@ class Life(RuleBasedStateMachine):
     def rescue(self) -> None:
         alive = set(WorkerProcess.objects.values_list("pk", flat=True))
         orphans = list(Job.objects.filter(status=Status.PROCESSING).exclude(claimed_by__in=alive))
-        assert claiming.rescue("jobs", now=self.now) == len(orphans)
+        assert rescuing.rescue("jobs", now=self.now) == len(orphans)
         for before in orphans:
             assert before.claim_token is not None
             after = Job.objects.get(pk=before.pk)

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from jobs import claiming, registry, running, watching
+from jobs import registry, rescuing, running, watching
 from jobs.enqueueing import enqueue
 from jobs.leases import ProcessLease
 from jobs.models import Job, WorkerProcess
@@ -48,7 +48,7 @@ def cancel() -> None:
 def take_away(lease: ProcessLease) -> Job:
     """Another process has the job now."""
     lease.give_up(lease.process_id)
-    assert claiming.rescue("jobs", now=timezone.now()) == 1
+    assert rescuing.rescue("jobs", now=timezone.now()) == 1
     return claim(lease, now=timezone.now())
 
 

@@ -33,7 +33,7 @@ def broker(committed: None) -> Iterator[None]:
         client.flushall()
 
 
-def test_a_rate_is_kept_by_bells_alone(tmp_path: Path) -> None:
+def test_a_rate_is_kept_without_a_poll(tmp_path: Path) -> None:
     with worker(processes=4, log=tmp_path / "worker.log"):
         enqueue_many("test.paced", [{}] * 20)
         ended = Job.objects.filter(status=Job.Status.COMPLETED)

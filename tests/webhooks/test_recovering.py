@@ -9,8 +9,8 @@ from django.db import connection, transaction
 from django.test import Client
 
 from audit.chain import timestamp
-from jobs import claiming as job_claiming
 from jobs import context
+from jobs import rescuing as job_rescuing
 from jobs.leases import ProcessLease
 from jobs.models import Job
 from tests.api import Api
@@ -139,7 +139,7 @@ def test_after_a_crash_in_the_middle_it_goes_on_and_makes_no_row_due_twice(
     with pytest.raises(SystemExit):
         run(job)
     lease.give_up(lease.process_id)
-    assert job_claiming.rescue("jobs", now=NOON) == 1
+    assert job_rescuing.rescue("jobs", now=NOON) == 1
     assert [pk for pk in rows if states()[pk][2]] == rows[:4]
     assert Job.objects.get().result == {"done": 4, "total": 7}
     # Meanwhile the endpoint accepted one, and another was given up once more.
@@ -155,7 +155,7 @@ def test_a_stale_worker_makes_nothing_due(tenant: Tenant, hook: Webhook, lease: 
     begin(hook)
     stale = claim(lease, now=NOON + DAY)
     lease.give_up(lease.process_id)
-    job_claiming.rescue("jobs", now=NOON)
+    job_rescuing.rescue("jobs", now=NOON)
     assert not run(stale)
     assert states()[row] == ("HELD", False, False)
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from audit.chain import timestamp
 from audit.models import AuditEvent
-from jobs import claiming as job_claiming
+from jobs import rescuing as job_rescuing
 from jobs.leases import ProcessLease
 from jobs.models import Job
 from tests.api import Api
@@ -141,7 +141,7 @@ def test_after_a_crash_it_goes_on_where_it_was_and_sends_nothing_twice(
     with pytest.raises(SystemExit):
         run(job)
     lease.give_up(lease.process_id)
-    job_claiming.rescue("jobs", now=timezone.now())
+    job_rescuing.rescue("jobs", now=timezone.now())
     assert planned(hook) == ["a.0", "a.1"]
     now = timezone.now()
     hook.deliveries.filter(event__action__in=["a.0", "a.1"]).update(
