@@ -30,6 +30,9 @@ SURPRISE = "The job failed in a way that its handler did not expect; the operato
 A_MOMENT = timedelta(seconds=0.5)
 """For which a process keeps its slot. By bells alone a rate of ten a second would be one of six."""
 
+AT_LEAST = 0.01
+"""Seconds between two looks, also where this machine's clock is ahead of the database's."""
+
 Clock = Callable[[], datetime]
 
 
@@ -53,7 +56,7 @@ def run_next(
         if claim.opens_at > now + A_MOMENT:
             lanes.ring_at(claimer.queue, claim.opens_at, now=now)
             return False
-        time.sleep(max(0.0, (claim.opens_at - now).total_seconds()))
+        time.sleep(max(AT_LEAST, (claim.opens_at - now).total_seconds()))
         return True
     lanes.ring_if_due(claimer.queue, now=clock())  # while this one runs, another process may take the next
     run(claim.job, watch=watch_over(claim.job, stopping=stopping, clock=clock), clock=clock)
