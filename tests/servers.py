@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
+from django.conf import settings
 
 from hyrelog.dev.hosting import find_hosting
 from hyrelog.dev.postgres import Postgres
@@ -58,3 +59,8 @@ def _serve(config: pytest.Config, home: Path) -> None:
             config.add_cleanup(server.stop)  # clean-ups run last in, first out, after a Ctrl+C too
             server.start()
             os.environ[variable] = server.url
+
+
+def pytest_collection_finish() -> None:
+    """Some tests serve the web from their own process, which gives it the web's pool; workers have none, nor tests."""
+    settings.DATABASES["default"]["OPTIONS"].pop("pool", None)

@@ -202,6 +202,7 @@ def test_every_route_and_every_field_of_jobs_is_described(client: Client) -> Non
         ("", "get"),
         ("", "post"),
         ("/stats", "get"),
+        ("/stream", "get"),
         ("/{job_id}", "get"),
         ("/{job_id}/log", "get"),
         ("/{job_id}/cancel", "post"),
