@@ -11,7 +11,7 @@ from audit.api.errors import ApiError
 router = Router(tags=["jobs"])
 
 Since = Annotated[
-    str | None, Query(description="The snapshot also holds what ended since then; by default an hour ago.")
+    str | None, Query(description="The snapshot also holds what ended since then; by default since an hour ago.")
 ]
 
 
