@@ -12,6 +12,7 @@ from typing import Any
 import click
 from celery import Celery, bootsteps, signals
 from kombu.entity import Exchange, Queue
+from kombu.transport import redis as transport
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hyrelog.settings")
 
@@ -27,6 +28,12 @@ SLOTS_FOR_JOBS = 3
 
 # Celery announces a change of the setting below whenever Redis is lost, although it is set here.
 warnings.filterwarnings("ignore", message=".*worker_cancel_long_running_tasks_on_connection_loss.*")
+
+# A worker that stops puts back the messages that it has not begun: bells for a moment to come, mostly. Where it lost
+# Redis, kombu would try the same through a connection that has forgotten its address, and the worker would end by that.
+transport.Channel.do_restore = property(  # type: ignore[assignment]  # a plain attribute of a library's class
+    lambda channel: channel.connection.client is not None
+)
 
 
 class TakenTypes(bootsteps.Step):  # type: ignore[misc]  # Celery has no types

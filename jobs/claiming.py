@@ -172,7 +172,7 @@ _FIRST = """
 
 _THROTTLES = """
     INSERT INTO jobs_throttle (type, company, claims, open_at)
-    SELECT type, %(nobody)s, 0, '-infinity' FROM unnest(%(types)s::text[]) AS type ORDER BY type
+    SELECT type, %(nobody)s, 0, 'epoch' FROM unnest(%(types)s::text[]) AS type ORDER BY type
     ON CONFLICT DO NOTHING
 """
 

@@ -3,11 +3,13 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 import redis
+from django.utils.timezone import now
 
 from tests.crashes.steps import is_ready, kill, let_run_out
 from tests.system import System, running_system, wait_until
@@ -91,6 +93,17 @@ def test_redis_killed_and_emptied_alone_interrupts_no_job(system: System) -> Non
         client.flushall()
     kill(system, "redis")
     wait_stories(system, jobs, [("COMPLETED", ["completed"], 1, 0)] * 2)
+
+
+def test_redis_killed_while_a_bell_for_later_is_held_ends_no_worker(system: System) -> None:
+    worker = system.run["pids"]["worker"]
+    asked = {"type": "sleep", "payload": {"seconds": 0}, "runAt": (now() + timedelta(seconds=5)).isoformat()}
+    job = system.post("/v1/key/company/jobs", asked)["jobId"]
+    with redis.Redis.from_url(system.run["redis_url"]) as client:
+        wait_until(lambda: client.hlen("unacked"), seconds=SOON, what="the bell in the worker's hands")
+    kill(system, "redis")
+    wait_stories(system, [job], [("COMPLETED", ["completed"], 0, 0)])
+    assert system.run["pids"]["worker"] == worker
 
 
 def test_ctrl_c_in_development_hands_back_what_is_unfinished(system: System) -> None:

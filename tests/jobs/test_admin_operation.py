@@ -141,3 +141,10 @@ def test_a_process_shows_what_it_does_and_a_dead_one_that_it_is(operator: Client
     assert row("alive-host") == ("alive", "webhooks, jobs, exports", "email:*", 7, 3, 2, "5\xa0hours")
     assert row("dead-host") == ("dead: its lease has run out", "jobs", "all", 0, 0, 0, "1\xa0hour")
     assert b"dead: its lease has run out" in listed.content
+
+
+def test_the_limits_of_types_are_listed(operator: Client, lease: ProcessLease) -> None:
+    enqueue("sleep", {"seconds": 0}, now=NOON)
+    claim(lease, now=NOON)
+    answer = operator.get(reverse("admin:jobs_throttle_changelist"), {"q": "sleep"})
+    assert [throttle.type for throttle in answer.context["cl"].result_list] == ["sleep"]

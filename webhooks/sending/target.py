@@ -56,9 +56,9 @@ def parse_target(url: str) -> Target:
         raise BlockedAddress("url: is not absolute; write it as https://host/path")
     scheme, authority, path = match[1].lower(), match[2], (match[3] or "/") + (match[4] or "")
     if scheme not in _PORTS:
-        raise BlockedAddress(f"url: uses the scheme {scheme[:20] or '(none)'}; webhooks are sent by https")
+        raise BlockedAddress(f"url: uses the scheme {scheme[:20] or '(none)'}; only https is allowed")
     if "@" in authority:
-        raise BlockedAddress("url: contains a user name or password; requests are signed instead")
+        raise BlockedAddress("url: contains a user name or password; put them into a header")
     if match[5] is not None:
         raise BlockedAddress("url: contains a fragment (#), which is never sent to a server; remove it")
     if not _PATH.fullmatch(path):

@@ -31,7 +31,7 @@ def test_a_good_url_passes_in_one_normal_form(url: str, normal: str | None) -> N
         ("hooks.example.com/x", "not absolute"),
         ("https:/hooks.example.com", "not absolute"),
         ("//hooks.example.com", "not absolute|scheme"),
-        ("ftp://hooks.example.com/", "uses the scheme ftp; webhooks are sent by https"),
+        ("ftp://hooks.example.com/", "uses the scheme ftp; only https is allowed"),
         ("file:///etc/passwd", "scheme file"),
         ("http://hooks.example.com/t0ken", r"^url: http://hooks.example.com uses the scheme http; only https is"),
         ("https://user:pa55@hooks.example.com/", "user name or password"),
