@@ -19,12 +19,13 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hyrelog.settings")
 from django.conf import settings
 from django.core import checks
 
+from jobs import slots
 from jobs.apps import QUEUES as JOB_QUEUES
 from jobs.ending import Ending
 
 QUEUES = ("webhooks", *JOB_QUEUES, "housekeeping")
-SLOTS_FOR_JOBS = 3
-"""Processes beside those that send (one for each core): two for jobs, one kept for ticks."""
+BESIDE_SENDERS = 1 + slots.FOR_JOBS
+"""Processes beside those that send (one for each core): four for jobs, one kept for ticks."""
 
 # Celery announces a change of the setting below whenever Redis is lost, although it is set here.
 warnings.filterwarnings("ignore", message=".*worker_cancel_long_running_tasks_on_connection_loss.*")
@@ -85,7 +86,7 @@ app.conf.update(
     task_publish_retry=False,
     timezone="UTC",
     # One sender for each core, and room for jobs and ticks beside them.
-    worker_concurrency=(os.cpu_count() or 1) + SLOTS_FOR_JOBS,
+    worker_concurrency=(os.cpu_count() or 1) + BESIDE_SENDERS,
     worker_send_task_events=True,  # Flower shows tasks by these
     # Slots are claimed in Postgres: what beat remembers between two starts would add nothing, so it keeps no file.
     beat_scheduler="celery.beat:Scheduler",

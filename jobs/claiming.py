@@ -1,6 +1,7 @@
 """Claiming jobs, within the limits of their types."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -157,17 +158,19 @@ _CLAIM = """
 
 # Step by step, so that the planner, whatever it knows of the table, cannot take sorting for cheaper.
 _FIRST = """
-    WITH RECURSIVE step (id, run_at, type, place) AS (
-        (SELECT id, run_at, type, 1 FROM jobs_job
+    WITH RECURSIVE step (id, run_at, ours, place) AS (
+        (SELECT id, run_at, type = ANY (%(types)s::text[]) OR queue = %(queue)s AND type <> ALL (%(known)s::text[]), 1
+         FROM jobs_job
          WHERE status = 'PENDING' AND run_at > %(after)s AND run_at <= %(until)s ORDER BY run_at, id LIMIT 1)
         UNION ALL
         SELECT following.*, place + 1 FROM step CROSS JOIN LATERAL (
-            SELECT id, run_at, type FROM jobs_job AS job
+            SELECT id, run_at, type = ANY (%(types)s::text[]) OR queue = %(queue)s AND type <> ALL (%(known)s::text[])
+            FROM jobs_job AS job
             WHERE status = 'PENDING' AND job.run_at <= %(until)s AND (job.run_at, job.id) > (step.run_at, step.id)
             ORDER BY run_at, id LIMIT 1) AS following
-        WHERE step.type <> ALL (%(types)s::text[]) AND place < %(most)s
+        WHERE NOT step.ours AND place < %(most)s
     )
-    SELECT run_at FROM step WHERE type = ANY (%(types)s::text[]) OR place = %(most)s
+    SELECT run_at FROM step WHERE ours OR place = %(most)s
 """
 
 _THROTTLES = """
@@ -266,12 +269,27 @@ def _look(parameters: dict[str, Any]) -> _Look:
         return _Look(*cursor.fetchone())
 
 
-def _first(types: list[str], *, until: datetime, after: datetime | None = None) -> datetime | None:
+def _first(
+    types: list[str],
+    *,
+    until: datetime,
+    after: datetime | None = None,
+    queue: str | None = None,
+    known: Sequence[str] = (),
+) -> datetime | None:
     """When the first waiting job of these types comes due, up to a moment, after another one.
 
-    Where many of other types are before it, it is one of these: whoever looks for jobs then finds none.
+    In a queue, types that are not `known` count too. Where many jobs of other types are before it, it is one of these:
+    whoever looks for jobs then finds none.
     """
-    parameters: dict[str, Any] = {"types": types, "until": until, "after": after or "-infinity", "most": PASSED_OVER}
+    parameters: dict[str, Any] = {
+        "types": types,
+        "queue": queue,
+        "known": list(known),
+        "after": after or "-infinity",
+        "until": until,
+        "most": PASSED_OVER,
+    }
     with connection.cursor() as cursor:
         cursor.execute(_FIRST, parameters)
         row = cursor.fetchone()
@@ -287,10 +305,15 @@ def _claimed(job_id: uuid.UUID, *, token: uuid.UUID, process: uuid.UUID) -> Job:
 
 
 def next_due(queue: str, *, now: datetime, until: datetime) -> datetime | None:
-    """The first moment up to `until` at which a job of a queue is due that this release has a handler for."""
-    paused = set(Pause.objects.values_list("kind", "name"))
-    if (Pause.Kind.QUEUE, queue) in paused:
+    """The first moment up to `until` at which a job of a queue is due.
+
+    Those of types that this release has no handler for are among them: another worker may have one.
+    """
+    pauses = set(Pause.objects.values_list("kind", "name"))
+    if (Pause.Kind.QUEUE, queue) in pauses:
         return None
-    types = [each.type for each in registry.handlers_in(queue) if (Pause.Kind.TYPE, each.type) not in paused]
-    first = _first(types, until=until)
+    paused = [name for kind, name in pauses if kind == Pause.Kind.TYPE]
+    types = [each.type for each in registry.handlers_in(queue) if each.type not in paused]
+    known = [*paused, *(each.type for each in registry.handlers())]
+    first = _first(types, until=until, queue=queue, known=known)
     return first and max(first, now)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db.models import Q
+
 from audit.models import Company
 from jobs import registry
 from jobs.models import Job
@@ -46,7 +48,7 @@ class Selection:
         if self.status:
             jobs = jobs.filter(status=self.status)
         if self.error:
-            jobs = jobs.filter(error__icontains=self.error)
+            jobs = jobs.filter(Q(error__icontains=self.error) | Q(traceback__icontains=self.error))
         if self.company:
             if not Company.objects.filter(pk=self.company).exists():
                 raise UnknownCompany(self.company)

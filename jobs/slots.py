@@ -22,8 +22,8 @@ _called = mmap.mmap(-1, 8)
 ROOM = 1_000
 """Bytes of the file for each kind of slot."""
 LONG, SENDING, WORKING = 0, 1, 2
-ROOMY = 5
-"""Processes from which on there are always two for jobs: one company's jobs then never keep all others' waiting."""
+ROOMY, FOR_JOBS = 5, 4
+"""From so many processes on, senders leave two for jobs, up to so many: one company's keep not all others waiting."""
 
 
 def divide(processes: int) -> None:
@@ -35,7 +35,8 @@ def divide(processes: int) -> None:
 @contextmanager
 def sending() -> Iterator[bool]:
     """Hold a slot for sending; yields False where there is none, which those who hold one hear by `calls`."""
-    with _long(SENDING, _processes - (2 if _processes < ROOMY else 3)) as slot:
+    most = _processes - 2 if _processes < ROOMY else max(2, _processes - 1 - FOR_JOBS)
+    with _long(SENDING, most) as slot:
         if not slot:
             _called[:] = time.monotonic_ns().to_bytes(len(_called), "little")
         yield bool(slot)
@@ -71,7 +72,7 @@ def working() -> Iterator[Slot]:
 
 @contextmanager
 def _long(kind: int, most: int) -> Iterator[Slot]:
-    """Neither kind takes all: jobs leave two processes, one to senders, one to ticks; senders leave three, if they can.
+    """Neither kind takes all: jobs leave two processes, one to senders, one to ticks; senders leave more, if they can.
 
     Of two processes, each kind has one, and ticks wait for either; of one, all take turns.
     """

@@ -24,7 +24,7 @@ from jobs.models import Job, Pause
 from jobs.models.job import JobQuerySet
 
 SEARCHED = 100_000
-"""The newest jobs that match the filters: among these a key, or a part of an error, is searched for."""
+"""The newest jobs that match the filters: among these a key, or a part of an error or a traceback, is searched for."""
 WATCHED = 200
 """Jobs that one look at what moves tells of at the most."""
 
@@ -52,7 +52,7 @@ class JobAdmin(ReadOnlyAdmin):
     search_fields = ["id", "key", "error"]  # what is done with them says get_search_results
     search_help_text = (
         f"The id of a job or of a company; or, among the newest {SEARCHED:,} jobs that match the filters, a key, or a "
-        "part of the error of a dead letter."
+        "part of the error or traceback of a dead letter."
     )
     fieldsets = [
         (None, {"fields": ["id", "type", "queue", "company", "key", "priority"]}),
@@ -136,7 +136,8 @@ class JobAdmin(ReadOnlyAdmin):
             known = uuid.UUID(term)
         except ValueError:
             newest = queryset.order_by("-pk").values("pk")[:SEARCHED]
-            found = Q(key=term) | Q(status=Job.Status.FAILED, error__icontains=term)
+            why = Q(error__icontains=term) | Q(traceback__icontains=term)
+            found = Q(key=term) | Q(why, status=Job.Status.FAILED)
             return queryset.filter(found, pk__in=newest), False
         return queryset.filter(Q(pk=known) | Q(company=known) | Q(key=term)), False
 

@@ -269,7 +269,7 @@ class Job(models.Model):
         return self._mine().exists()
 
     def complete(self, result: Any) -> bool:
-        ended = {"status": Status.COMPLETED, "completed_at": Now(), "error": "", "traceback": ""}
+        ended = {"status": Status.COMPLETED, "completed_at": Now(), "step": "", "error": "", "traceback": ""}
         return self._settle(Outcome.COMPLETED, event="completed", result=result, progress=1.0, **ended)
 
     def retry_later(

@@ -94,8 +94,9 @@ def a_look_ahead_reads_the_head_of_an_index() -> None:
 def a_key_is_looked_up_by_its_index() -> None:
     company = Company.objects.get(name="company 0")
     with explained() as plans:
-        assert not Job.objects.active().filter(company=company, type="any", key="k").exists()
+        assert not Job.objects.active_with(company=company.pk, job_type="any", key="k").exists()
     (plan,) = plans
+    assert indexes_read(plan) == {"job_key_once_while_active"}
     assert rows_read(plan) < A_FEW
 
 

@@ -34,10 +34,11 @@ class Holder:
         (3, ["working", "working", "sending", "sending"], [True, False, True, False]),
         (2, ["working", "working", "sending", "sending"], [True, False, True, False]),
         (1, ["working", "sending"], [True, False]),
-        # from five on, senders leave room for two jobs
+        # from five on, senders leave room for two jobs, and up to four
         (5, ["sending"] * 3 + ["working"] * 3, [True, True, False, True, True, False]),
         (5, ["working"] * 4 + ["sending"] * 2, [True, True, True, False, True, False]),
-        (10, ["sending"] * 8 + ["working"] * 3, [True] * 7 + [False, True, True, False]),
+        (7, ["sending"] * 3 + ["working"] * 5, [True, True, False] + [True] * 4 + [False]),
+        (10, ["sending"] * 6 + ["working"] * 5, [True] * 5 + [False] + [True] * 4 + [False]),
         (10, ["working"] * 9 + ["sending"] * 2, [True] * 8 + [False, True, False]),
     ],
 )

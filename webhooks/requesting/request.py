@@ -56,6 +56,8 @@ def request(context: JobContext, asked: HttpRequest) -> dict[str, Any]:
         transport.close()
     if outcome.kind in (Kind.DELIVERED, Kind.REJECTED) and outcome.status and asked.expects(outcome.status):
         return _as_json(outcome)
+    if outcome.status:
+        context.log(f"{outcome.status}: {storable(outcome.body[:KEPT].decode(errors='replace'))}", level="warning")
     raise failure(outcome, now=timezone.now())
 
 

@@ -16,6 +16,7 @@ from jobs.bulk import ENDED, cancel, retry
 from jobs.models import Job, Pause
 from jobs.models.job import ACTIVE, JobQuerySet, Status
 from jobs.models.pause import Kind
+from jobs.running import SURPRISE
 from jobs.selecting import Selection
 
 LISTED = 100
@@ -106,7 +107,7 @@ def _add_filters(parser: CommandParser, *, statuses: tuple[Status, ...], clock: 
     parser.add_argument("--type", help="Of this type.")
     if statuses:
         parser.add_argument("--status", type=str.upper, choices=[str(status) for status in statuses])
-    parser.add_argument("--error", metavar="TEXT", help="Whose error contains this, in whatever case.")
+    parser.add_argument("--error", metavar="TEXT", help="Whose error or traceback contains this, in whatever case.")
     parser.add_argument("--company", type=uuid.UUID, metavar="ID", help="Of this company.")
     parser.add_argument(
         "--since", type=moment, metavar="TIME", help=f"That {clock} then or later: 2026-01-31T12:00:00Z."
@@ -152,6 +153,8 @@ def _as_json(job: Job) -> str:
 
 
 def _as_line(job: Job) -> str:
-    # What an error quotes may be somebody else's, and no sequence of it should reach a terminal.
-    error = "".join(character if character.isprintable() else " " for character in job.error)
+    # Of a surprise the traceback's last line tells. What it quotes may be somebody else's, and no sequence of it should
+    # reach a terminal.
+    last = job.traceback.strip().rpartition("\n")[2] if job.error.startswith(SURPRISE) else job.error
+    error = "".join(character if character.isprintable() else " " for character in last or job.error)
     return f"{job.completed_at:%Y-%m-%d %H:%M:%S} UTC  {job.id}  {job.type}  attempt {job.attempt}: {error}"
