@@ -65,7 +65,7 @@ class Sleep(BaseModel):
     seconds: Annotated[float, Field(ge=0, le=LONGEST_SLEEP)]
 
 
-@handler("sleep", public=True, timeout=LONGEST_SLEEP + 60)
+@handler("sleep", public=True, timeout=LONGEST_SLEEP + 60, company_concurrency=5)
 def sleep(context: JobContext, asked: Sleep) -> dict[str, Any]:
     """Sleep, for diagnosis: it shows progress, and ends as soon as it should."""
     slept = 0.0

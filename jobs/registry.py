@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from django.conf import settings
 
+from jobs.apps import QUEUES
 from jobs.backoff import Backoff, exponential, interval_of
 from jobs.payloads import PayloadType
 
@@ -84,6 +85,13 @@ class BadHandler(TypeError):
         super().__init__(f"{run!r} is no handler for {job_type!r}: it takes {inspect.signature(run)}. {self.__doc__}")
 
 
+class UnservedQueue(ValueError):
+    """No worker serves this queue."""
+
+    def __init__(self, job_type: str, queue: str) -> None:
+        super().__init__(f"The handler of {job_type!r} names the queue {queue!r}; there are: {', '.join(QUEUES)}.")
+
+
 _handlers: dict[str, Handler] = {}
 _taken: tuple[str, ...] = ()
 
@@ -109,7 +117,8 @@ def handler(  # noqa: PLR0913  the declaration holds everything about a type
     """Declare the decorated function as the handler of a type of job; what it returns is the job's result (JSON).
 
     It takes a jobs.context.JobContext and, if it has a second parameter, the payload as that parameter's type: a
-    pydantic model or a dataclass, checked when a job is enqueued and again when it runs. Raises BadHandler, BadRate.
+    pydantic model or a dataclass, checked when a job is enqueued and again when it runs. Raises BadHandler, BadRate,
+    UnservedQueue.
 
     `timeout` is in seconds (JOB_TIMEOUT). `concurrency` (JOB_CONCURRENCY) and `rate` (such as "10/s") hold for the type
     over all workers, `company_concurrency` and `company_rate` for each company in it. By the API, tenants may
@@ -118,6 +127,8 @@ def handler(  # noqa: PLR0913  the declaration holds everything about a type
     `keep_failed` are how long ended jobs are kept (JOB_RETENTION_DAYS, JOB_RETENTION_FAILED_DAYS). `secrets` names the
     places in payloads, such as `source.headers`, that are encrypted in the row and hidden wherever it is shown.
     """
+    if queue not in QUEUES:
+        raise UnservedQueue(job_type, queue)
 
     def declare(run: Run) -> Run:
         _handlers[job_type] = Handler(

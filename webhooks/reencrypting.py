@@ -1,8 +1,8 @@
 """Encrypting what is stored anew, after a new key was put in front, so that the old key can go."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from typing import Any
 
@@ -18,9 +18,9 @@ BATCH = 100
 """Rows that are locked at once."""
 TABLES: dict[str, tuple[Manager[Any], tuple[str, ...]]] = {
     "webhook": (Webhook.objects, ENCRYPTED),
-    "job": (Job.objects, ("secrets",)),
+    "job": (Job.objects, ("secrets", "follow_up")),
 }
-"""Where tokens are: of each kind of row, the columns."""
+"""Where tokens are: of each kind of row, the columns; each value that has some comes behind the empty text in order."""
 
 
 @dataclass
@@ -53,18 +53,27 @@ def reencrypt() -> Iterator[Batch]:
 def _renew(kind: str, row: Model, columns: tuple[str, ...], batch: Batch) -> None:
     renewed = []
     for column in columns:
-        token = getattr(row, column)
-        if not token:
-            continue
-        if is_current(token):
-            batch.current += 1
-            continue
-        try:
-            setattr(row, column, encrypt(decrypt(token)))
-        except UnreadableSecret:
-            batch.unreadable.append(f"{column} of {kind} {row.pk}")
-        else:
-            renewed.append(column)
+        for token, put in _tokens(row, column):
+            if is_current(token):
+                batch.current += 1
+                continue
+            try:
+                put(encrypt(decrypt(token)))
+            except UnreadableSecret:
+                batch.unreadable.append(f"{column} of {kind} {row.pk}")
+            else:
+                renewed.append(column)
     if renewed:
-        row.save(update_fields=renewed)
+        row.save(update_fields=set(renewed))
         batch.renewed += len(renewed)
+
+
+def _tokens(row: Model, column: str) -> Iterator[tuple[str, Callable[[str], None]]]:
+    """Each token in a column, and what puts another in its place; of jobs that are to follow, each may have one."""
+    value = getattr(row, column)
+    if isinstance(value, str) and value:
+        yield value, partial(setattr, row, column)
+    while isinstance(value, dict):
+        if value["secrets"]:
+            yield value["secrets"], partial(value.__setitem__, "secrets")
+        value = value["then"]

@@ -94,6 +94,7 @@ def test_secrets_are_redacted_with_the_reason(api: Api, tenant: Tenant, work: Wo
     assert "encrypted_secret" not in rows["webhooks_webhook"][0]
     assert "digest" not in rows["audit_apikey"][0]
     assert manifest["redactions"]["webhooks_webhook"]["encrypted_secret"]
+    assert {"secrets", "follow_up"} <= manifest["redactions"]["jobs_job"].keys()
     assert manifest["excluded"]["jobs_workerprocess"]
     assert manifest["requestedBy"].startswith("API key company (hlk_")
 

@@ -11,7 +11,7 @@ from jobs.claiming import Claimer
 from jobs.context import JobContext
 from jobs.enqueueing import enqueue
 from jobs.leases import ProcessLease
-from jobs.registry import BadHandler, UnknownJobType, handler, handler_of, handlers_in, take_only, takes
+from jobs.registry import BadHandler, UnknownJobType, UnservedQueue, handler, handler_of, handlers_in, take_only, takes
 from tests.conftest import NOON
 
 pytestmark = pytest.mark.usefixtures("own_handlers")
@@ -73,6 +73,13 @@ def test_only_types_that_harm_nobody_are_public() -> None:
 def test_a_function_that_cannot_be_called_as_a_handler_is_refused(run: Any) -> None:
     with pytest.raises(BadHandler, match=r"no handler for 'test'.*a second parameter with the payload's type"):
         handler("test")(run)
+    with pytest.raises(UnknownJobType):
+        handler_of("test")
+
+
+def test_a_queue_that_no_worker_serves_is_refused() -> None:
+    with pytest.raises(UnservedQueue, match=r"'test' names the queue 'reports'; there are: jobs, exports"):
+        handler("test", queue="reports")(lambda context: None)
     with pytest.raises(UnknownJobType):
         handler_of("test")
 

@@ -1,10 +1,12 @@
 import math
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from jobs.enqueueing import enqueue
+from jobs.claiming import Claimer
+from jobs.enqueueing import enqueue, enqueue_many
 from jobs.leases import ProcessLease
 from jobs.models import Job
 from jobs.payloads import BadPayload
@@ -92,3 +94,19 @@ def cancelling(job: Job) -> Any:
         return False
 
     return stopping
+
+
+def test_no_company_sleeps_in_the_place_of_all_others(
+    lease: ProcessLease, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    now = timezone.now()
+    enqueue_many("sleep", [{"seconds": 3600}] * 30, company=tenant.company, now=now)
+    enqueue("sleep", {"seconds": 0}, company=other_tenant.company, now=now + timedelta(seconds=1))
+    claimer = Claimer("jobs")
+    claimed: list[Job] = []
+    while job := claimer.claim(process=lease.process_id, now=now).job:
+        claimed.append(job)
+    assert {job.company for job in claimed} == {tenant.company}
+    later = claimer.claim(process=lease.process_id, now=now + timedelta(seconds=1)).job
+    assert later
+    assert later.company == other_tenant.company

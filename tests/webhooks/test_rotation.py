@@ -16,7 +16,7 @@ from django.utils.dateparse import parse_datetime
 from audit.encryption import UnreadableSecret, encrypt
 from audit.models import AuditEvent
 from hyrelog import housekeeping
-from jobs.enqueueing import enqueue
+from jobs.enqueueing import Then, enqueue
 from jobs.models import Job
 from jobs.sealing import unseal
 from tests.api import Api
@@ -198,6 +198,20 @@ def test_rotate_encryption_makes_the_old_key_superfluous(
     assert [webhook.signing_secrets(now=NOON) for webhook in kept] == before
     assert {str(webhook.added_headers) for webhook in kept} == {"{'X-A': 'a', 'Authorization': 'Bearer t'}"}
     assert rotate_encryption() == ("0 secrets were encrypted with the first key; 16 were already.\n", "", 0)
+
+
+def test_a_job_that_is_to_follow_outlives_the_key_too(tenant: Tenant, settings: LazySettings) -> None:
+    payload = {"url": URL, "headers": {"Authorization": "Bearer b"}}
+    chain = Then("sleep", {"seconds": 0}, then=Then("http.request", payload))
+    job, _ = enqueue("sleep", {"seconds": 0}, company=tenant.company, then=chain)
+    new = Fernet.generate_key().decode()
+    settings.HYRELOG_ENCRYPTION_KEYS = [new, *settings.HYRELOG_ENCRYPTION_KEYS]
+    assert [batch.renewed for batch in reencrypting.reencrypt()] == [1]
+    settings.HYRELOG_ENCRYPTION_KEYS = [new]
+    job.refresh_from_db()
+    assert job.follow_up
+    following = job.follow_up["then"]
+    assert unseal(following["payload"], following["secrets"]) == payload
 
 
 def test_rotate_encryption_names_what_no_key_reads_and_does_the_rest(tenant: Tenant, settings: LazySettings) -> None:
