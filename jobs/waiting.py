@@ -19,47 +19,51 @@ from jobs.models.job import NOBODY, Status
 
 PATIENCE = timedelta(minutes=5)
 """For which a due job may wait before it counts as standing still."""
-PLACES = 100
+MOST = 100
 """Companies and priorities of each type that are looked at."""
 RECENT = 2_000
 """Attempts that are looked back on, to see whether a type moves."""
 
 KINDS = """
     kind (queue, type) AS (
-        (SELECT queue, type FROM jobs_job WHERE status = 'PENDING' ORDER BY queue, type LIMIT 1)
+        (SELECT queue, type FROM jobs_job WHERE status = 'PENDING' ORDER BY type LIMIT 1)
         UNION ALL
         SELECT following.* FROM kind CROSS JOIN LATERAL (
-            SELECT queue, type FROM jobs_job
-            WHERE status = 'PENDING' AND (queue, type) > (kind.queue, kind.type) ORDER BY queue, type LIMIT 1
+            SELECT queue, type FROM jobs_job AS job
+            WHERE status = 'PENDING' AND job.type > kind.type ORDER BY type LIMIT 1
         ) AS following
     )
 """
-"""For WITH RECURSIVE: the queues and types of which jobs wait."""
+"""For WITH RECURSIVE: the types of which jobs wait, and the queue of one of each."""
 
-_WAITING_LONG = f"""
-    WITH RECURSIVE {KINDS}, place (queue, type, company, priority, run_at, number) AS (
+PLACES = f"""
+    place (queue, type, company, priority, run_at, number) AS (
         SELECT kind.*, first.*, 1 FROM kind CROSS JOIN LATERAL (
-            SELECT coalesce(company_id, %(nobody)s), priority, run_at FROM jobs_job AS job
-            WHERE status = 'PENDING' AND job.queue = kind.queue AND job.type = kind.type
-            ORDER BY queue, type, coalesce(company_id, %(nobody)s), priority DESC, run_at, id LIMIT 1
+            SELECT coalesce(company_id, '{NOBODY}'), priority, run_at FROM jobs_job AS job
+            WHERE status = 'PENDING' AND job.type = kind.type
+            ORDER BY type, coalesce(company_id, '{NOBODY}'), priority DESC, run_at, id LIMIT 1
         ) AS first
         UNION ALL
         SELECT place.queue, place.type, following.company, following.priority, following.run_at, number + 1
         FROM place CROSS JOIN LATERAL (
             (SELECT place.company AS company, priority, run_at, 1 AS after FROM jobs_job AS job
-             WHERE status = 'PENDING' AND job.queue = place.queue AND job.type = place.type
-               AND coalesce(company_id, %(nobody)s) = place.company AND job.priority < place.priority
+             WHERE status = 'PENDING' AND job.type = place.type
+               AND coalesce(company_id, '{NOBODY}') = place.company AND job.priority < place.priority
              ORDER BY job.priority DESC, job.run_at, job.id LIMIT 1)
             UNION ALL
-            (SELECT coalesce(company_id, %(nobody)s), priority, run_at, 2 FROM jobs_job AS job
-             WHERE status = 'PENDING' AND job.queue = place.queue AND job.type = place.type
-               AND coalesce(company_id, %(nobody)s) > place.company
-             ORDER BY queue, type, coalesce(company_id, %(nobody)s), priority DESC, run_at, id LIMIT 1)
+            (SELECT coalesce(company_id, '{NOBODY}'), priority, run_at, 2 FROM jobs_job AS job
+             WHERE status = 'PENDING' AND job.type = place.type AND coalesce(company_id, '{NOBODY}') > place.company
+             ORDER BY type, coalesce(company_id, '{NOBODY}'), priority DESC, run_at, id LIMIT 1)
             ORDER BY after LIMIT 1
         ) AS following
-        WHERE number < %(places)s
+        WHERE number < {MOST}
     )
-    SELECT queue, type, company, run_at FROM place WHERE run_at <= %(until)s ORDER BY run_at
+"""  # noqa: S608  all of it is written here
+"""Behind KINDS: of each type, company and priority the job that is due first."""
+
+_WAITING_LONG = f"""
+    WITH RECURSIVE {KINDS}, {PLACES}
+    SELECT queue, type, company, run_at FROM place WHERE run_at <= %s ORDER BY run_at
 """  # noqa: S608  all of it is written here
 
 
@@ -87,7 +91,7 @@ class StandingStill:
 
 def oldest_due(queue: str, *, now: datetime) -> datetime | None:
     """Since when the longest due job of a queue has been due, whatever holds it back."""
-    return Job.objects.due(now=now).filter(queue=queue).order_by("run_at").values_list("run_at", flat=True).first()
+    return next((each.due_at for each in _waiting_since(now) if each.queue == queue), None)
 
 
 def standing_still(*, now: datetime) -> list[StandingStill]:
@@ -103,7 +107,7 @@ def standing_still(*, now: datetime) -> list[StandingStill]:
 
 def _waiting_since(moment: datetime) -> list[Waiting]:
     with connection.cursor() as cursor:
-        cursor.execute(_WAITING_LONG, {"nobody": NOBODY, "places": PLACES, "until": moment})
+        cursor.execute(_WAITING_LONG, [moment])
         return [Waiting(*row) for row in cursor.fetchall()]
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from jobs.apps import QUEUES
 from jobs.models.job import NOBODY
-from jobs.waiting import KINDS
+from jobs.waiting import KINDS, PLACES
 
 COUNTED = 10_000
 """Deliveries or jobs of a kind that are counted at the most: beyond that, how many more there are changes nothing."""
@@ -143,7 +143,7 @@ GAUGES = (
         SELECT queue, type, 'PENDING', waiting.count FROM kind CROSS JOIN LATERAL (
             SELECT count(*) FROM (
                 SELECT FROM jobs_job AS job
-                WHERE status = 'PENDING' AND job.queue = kind.queue AND job.type = kind.type
+                WHERE status = 'PENDING' AND job.type = kind.type
                 ORDER BY coalesce(company_id, '{NOBODY}'), priority DESC, run_at, id {_IN_ORDER}
             ) AS counted
         ) AS waiting
@@ -156,11 +156,9 @@ GAUGES = (
         "For how long the longest due job of a queue has been due, whatever holds it back.",
         ["queue"],
         f"""
-        SELECT queue, coalesce(greatest(0, extract(epoch FROM now() - due)), 0)
-        FROM unnest(ARRAY['{"', '".join(QUEUES)}']) AS queue LEFT JOIN LATERAL (
-            SELECT run_at AS due FROM jobs_job AS job
-            WHERE status = 'PENDING' AND job.queue = queue.queue ORDER BY run_at LIMIT 1
-        ) AS oldest ON true
+        WITH RECURSIVE {KINDS}, {PLACES}
+        SELECT queue, coalesce(greatest(0, extract(epoch FROM now() - min(run_at))), 0)
+        FROM unnest(ARRAY['{"', '".join(QUEUES)}']) AS queue LEFT JOIN place USING (queue) GROUP BY queue
         """,  # noqa: S608  all of it is written here
     ),
     Gauge(

@@ -21,7 +21,6 @@ from jobs.enqueueing import enqueue
 from jobs.leases import ProcessLease
 from jobs.management.commands.worker_health import spoken
 from jobs.models import Job, JobAttempt, Pause, Throttle, Tick, WorkerProcess
-from jobs.models.job import NOBODY
 from jobs.registry import handler
 from tests.conftest import Tenant, open_tenant
 from tests.jobs.steps import claim, run, run_next
@@ -280,7 +279,7 @@ def test_jobs_for_later_and_of_higher_priority_hide_none_that_is_due() -> None:
 def test_one_type_s_crowd_hides_no_other_type(tenant: Tenant) -> None:
     declare("test")
     declare("zest")
-    for priority in range(waiting.PLACES + 20):
+    for priority in range(waiting.MOST + 20):
         add(due=timedelta(hours=-1), priority=priority)
     add("zest")
     assert still() == ["zest"]
@@ -300,7 +299,7 @@ def test_looking_costs_no_more_where_a_hundred_thousand_wait(tenant: Tenant) -> 
             [tenant.company.pk],
         )
         cursor.execute("ANALYZE jobs_job")
-        parameters: dict[str, Any] = {"nobody": NOBODY, "places": waiting.PLACES, "until": timezone.now()}
+        parameters = [timezone.now()]
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {waiting._WAITING_LONG}", parameters)
         parts = [each for each in scans(cursor.fetchone()[0][0]["Plan"]) if each.get("Relation Name") == "jobs_job"]
     assert {part["Node Type"] for part in parts} <= {"Index Scan", "Index Only Scan"}
