@@ -26,7 +26,7 @@ KEY_ONCE = "job_key_once_while_active"
 
 @dataclass(frozen=True, slots=True)
 class Then:
-    """The job that follows on success. Its payload gets the result of the one before as `result`.
+    """The job that follows on success. Its payload gets the result of the one before as `result`, if its type has that.
 
     `payload` is a mapping, or of the type that the handler declares, in which `result` is optional then.
     """
@@ -38,12 +38,14 @@ class Then:
     def as_json(self) -> dict[str, Any]:
         """As it is kept in the row. Raises UnknownJobType, BadPayload, UncanonicalValue."""
         declared, payload = handler_of(self.type), plain(self.payload, job_type=self.type)
+        takes_result = declared.payload_type is None or declared.payload_type.takes("result", beside=payload)
         check(payload, "then.payload")
         shown, secrets = seal(payload, declared.secrets)
         return {
             "type": self.type,
             "payload": shown,
             "secrets": secrets,
+            "takesResult": takes_result,
             "then": self.then and self.then.as_json(),
             # Said here, for the worker that completes the first one may be of a release that knows no such type.
             "queue": declared.queue,
@@ -133,7 +135,7 @@ def enqueue_many(  # noqa: PLR0913
 def enqueue_follow_up(job: Job, *, now: datetime) -> None:
     """Enqueue what follows a completed job, in the caller's transaction.
 
-    Whether the payload suits its type is seen when it runs: a refusal must not undo what was done before it.
+    Whether the result suits its type is seen when it runs: a refusal must not undo what was done before it.
     """
     if job.follow_up is None:
         return
@@ -141,7 +143,7 @@ def enqueue_follow_up(job: Job, *, now: datetime) -> None:
         company_id=job.company_id,
         type=job.follow_up["type"],
         queue=job.follow_up["queue"],
-        payload={**job.follow_up["payload"], "result": job.result},
+        payload=job.follow_up["payload"] | ({"result": job.result} if job.follow_up["takesResult"] else {}),
         secrets=job.follow_up["secrets"],
         follow_up=job.follow_up["then"],
         priority=job.priority,

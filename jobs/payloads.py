@@ -1,6 +1,6 @@
 """Typed payloads: what a handler's second parameter says of them, held against what is enqueued."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any
 
@@ -8,6 +8,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
 from audit.api.errors import path_of, rule_of
+
+_NO_FIELD = ("extra_forbidden", "unexpected_keyword_argument")
+"""What pydantic calls a field that a type does not have."""
 
 
 class BadPayload(ValueError):
@@ -31,8 +34,24 @@ class PayloadType:
         try:
             return self._adapter.validate_python(payload)
         except ValidationError as error:
-            problems = [(path_of(("payload", *problem["loc"])), rule_of(problem)) for problem in error.errors()]
-            raise BadPayload(self._job_type, problems) from None
+            raise self._refused(error.errors()) from None
+
+    def takes(self, field: str, *, beside: Mapping[str, Any]) -> bool:
+        """Whether a payload may have one more field, of whatever value. Raises BadPayload for what is wrong in it."""
+        try:
+            self._adapter.validate_python({**beside, field: None})
+        except ValidationError as error:
+            problems = error.errors()
+            if any(problem["loc"][:1] == (field,) and problem["type"] in _NO_FIELD for problem in problems):
+                self.read(beside)
+                return False
+            if others := [problem for problem in problems if problem["loc"][:1] != (field,)]:
+                raise self._refused(others) from None
+        return True
+
+    def _refused(self, problems: Sequence[Mapping[str, Any]]) -> BadPayload:
+        named = [(path_of(("payload", *problem["loc"])), rule_of(problem)) for problem in problems]
+        return BadPayload(self._job_type, named)
 
 
 def plain(payload: Any, *, job_type: str) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def _rescue_some(queue: str, *, now: datetime) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_RESCUE, {"queue": queue, "now": now, "most": RESCUED})
         ids = [row[0] for row in cursor.fetchall()]
-    jobs = list(Job.objects.in_bulk(ids).values())
+    jobs = list(Job.objects.brief().in_bulk(ids).values())
     events.tell("lost", jobs)
     for job in jobs:
         events.tell(_WHAT_BECAME[Status(job.status)], [job])

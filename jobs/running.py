@@ -116,9 +116,16 @@ def _complete(job: Job, result: object, *, now: datetime) -> bool:
 
 
 def _stop(job: Job, reason: Reason | None, clock: Clock) -> bool:
-    if reason == Reason.TIMEOUT:
-        return _time_out(job, clock=clock)
-    return job.finish_cancelled() if reason == Reason.CANCELLED else job.hand_back()
+    match reason:
+        case Reason.TIMEOUT:
+            return _time_out(job, clock=clock)
+        case Reason.CANCELLED:
+            return job.finish_cancelled()
+        case Reason.SHUTDOWN | Reason.TAKEN_AWAY:
+            return job.hand_back()
+    # Not counted, it would come back at once, for ever.
+    error = "The handler stopped although nobody had asked it to."
+    return _retry_or_fail(job, error=error, traceback=traceback.format_exc(), clock=clock)
 
 
 def _time_out(job: Job, *, clock: Clock) -> bool:

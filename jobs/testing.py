@@ -7,7 +7,7 @@ There is no worker, no broker and no thread. What the handler raised is in the j
 """
 
 import threading
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Self
 
 from django.utils import timezone
@@ -17,9 +17,11 @@ from jobs import running, stopping
 from jobs.claiming import Claimer
 from jobs.enqueueing import enqueue
 from jobs.leases import ProcessLease
-from jobs.models import Job
+from jobs.models import Job, Throttle
 from jobs.registry import handler_of
 from jobs.watching import Reason, Watch
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class NeverClaimed(RuntimeError):
@@ -76,6 +78,7 @@ def run_enqueued(job: Job, *, attempts: int = 1) -> Job:
                 attempts -= claim.job.pk == job.pk
             elif claim.opens_at:
                 now = claim.opens_at
+                Throttle.objects.filter(open_at__gte=now).update(open_at=EPOCH)  # rates go by the database's clock
             else:
                 raise NeverClaimed(job)
             job.refresh_from_db()

@@ -60,6 +60,10 @@ class JobQuerySet(models.QuerySet["Job"]):
         owner, asked = (Coalesce(of, NOBODY, output_field=models.UUIDField()) for of in (F("company"), company))
         return self.active().alias(owner=owner).filter(owner=asked, type=job_type, key=key)
 
+    def brief(self) -> "JobQuerySet":
+        """Without what can be large: whoever wants it of a row reads it then."""
+        return self.defer("payload", "secrets", "result", "traceback", "follow_up")
+
     def dead(self) -> "JobQuerySet":
         """The dead letters."""
         return self.filter(status=Status.FAILED)
@@ -114,7 +118,7 @@ class JobQuerySet(models.QuerySet["Job"]):
                 with transaction.atomic():
                     changed = list(self.filter(pk__in=batch).locked().values_list("pk", flat=True))
                     Job.objects.filter(pk__in=changed).update(**changes)
-                    jobs = Job.objects.in_bulk(changed).values()
+                    jobs = Job.objects.brief().in_bulk(changed).values()
                     events.tell(event, [job for job in jobs if job.status == when])
             except IntegrityError:
                 # A job with the key of one of these became active since we looked: the next look leaves it out.

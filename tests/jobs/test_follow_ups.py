@@ -44,12 +44,31 @@ def test_a_chain_of_three_passes_each_result_on(tenant: Tenant) -> None:
     assert Job.objects.count() == 3
 
 
-def test_a_follow_up_with_a_refused_payload_is_a_dead_letter_that_names_the_field() -> None:
-    first = run_enqueued(enqueue("test", {}, then=Then("sleep", {"seconds": "long"}))[0])
+def test_a_follow_up_whose_payload_is_refused_refuses_the_first_one_too() -> None:
+    for payload in ({"seconds": "long"}, {"seconds": 1, "nonsense": 1}, {}):
+        with pytest.raises(BadPayload, match=r"payload\.(seconds|nonsense): "):
+            enqueue("test", {}, then=Then("sleep", payload))
+    assert not Job.objects.exists()
+
+
+def test_a_type_without_a_field_for_the_result_follows_without_it() -> None:
+    run_enqueued(enqueue("test", {}, then=Then("sleep", {"seconds": 0}))[0])
+    following = run_enqueued(Job.objects.get(type="sleep"))
+    assert (following.status, following.payload) == (Status.COMPLETED, {"seconds": 0})
+
+
+def test_a_follow_up_that_cannot_take_the_result_is_a_dead_letter_that_names_the_field() -> None:
+    @dataclass
+    class Number:
+        result: int
+
+    @handler("number")
+    def handle(context: JobContext, payload: Number) -> None: ...
+
+    first = run_enqueued(enqueue("test", {}, then=Then("number"))[0])
     following = run_enqueued(Job.objects.exclude(pk=first.pk).get(), attempts=9)
     assert (following.status, following.attempt) == (Status.FAILED, 1)
-    assert "payload.seconds: " in following.error
-    assert "payload.result: " in following.error  # which `sleep` forbids
+    assert "payload.result: " in following.error
     first.refresh_from_db()
     assert first.status == Status.COMPLETED
 

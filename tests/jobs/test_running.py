@@ -132,10 +132,18 @@ def test_an_expected_failure_of_the_last_attempt_is_a_dead_letter_in_its_own_wor
     assert (job.status, job.error) == (Status.FAILED, "The mill is closed.")
 
 
+def test_a_handler_that_stops_unasked_has_failed(run: Run) -> None:
+    declare(max_attempts=1)
+    job = add("stop")
+    run()
+    job.refresh_from_db()
+    assert (job.status, job.error) == (Status.FAILED, "The handler stopped although nobody had asked it to.")
+
+
 def test_a_shutdown_hands_the_job_back_uncounted(run: Run) -> None:
     declare()
     job = add("stop")
-    run()
+    run(stopping=lambda: True)
     job.refresh_from_db()
     assert (job.status, job.attempt, job.claim_token) == (Status.PENDING, 0, None)
 
