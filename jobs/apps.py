@@ -11,7 +11,7 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         from audit.personal_data import cover, exclude
-        from jobs import claiming, events, lanes, models, publishing, rescuing, worker  # noqa: F401  the worker's signals connect
+        from jobs import due, events, lanes, models, publishing, rescuing, worker  # noqa: F401  the worker's signals connect
 
         for queue in QUEUES:
             lanes.register(
@@ -19,7 +19,7 @@ class JobsConfig(AppConfig):
                     name=queue,
                     task="jobs.work",
                     queue=queue,
-                    next_due=partial(claiming.next_due, queue),
+                    next_due=partial(due.next_due, queue),
                     rescue=partial(rescuing.rescue, queue),
                 )
             )

@@ -1,7 +1,6 @@
 """Claiming jobs, within the limits of their types."""
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -10,8 +9,9 @@ from django.db import connection
 
 from audit.ids import uuid7
 from jobs import events, registry
+from jobs.due import first_due
 from jobs.lanes import AHEAD
-from jobs.models import Job, Pause
+from jobs.models import Job
 from jobs.models.job import NOBODY
 
 WINDOW, WIDEST = 10, 1_000
@@ -20,8 +20,6 @@ STATEMENTS = 50
 """Of one claim at the most. Whoever has seen so many companies without finding a job leaves the rest to the next."""
 FEW = 50
 """Jobs due, below which a claim looks at these alone."""
-PASSED_OVER = 1_000
-"""Jobs of other types, paused ones say, behind which nobody looks for the first of some types."""
 START = uuid.UUID(int=0)
 """Before every company."""
 
@@ -156,23 +154,6 @@ _CLAIM = """
                > (SELECT count(*) FROM jobs_throttle JOIN declared USING (type) WHERE company = %(nobody)s)
 """
 
-# Step by step, so that the planner, whatever it knows of the table, cannot take sorting for cheaper.
-_FIRST = """
-    WITH RECURSIVE step (id, run_at, ours, place) AS (
-        (SELECT id, run_at, type = ANY (%(types)s::text[]) OR queue = %(queue)s AND type <> ALL (%(known)s::text[]), 1
-         FROM jobs_job
-         WHERE status = 'PENDING' AND run_at > %(after)s AND run_at <= %(until)s ORDER BY run_at, id LIMIT 1)
-        UNION ALL
-        SELECT following.*, place + 1 FROM step CROSS JOIN LATERAL (
-            SELECT id, run_at, type = ANY (%(types)s::text[]) OR queue = %(queue)s AND type <> ALL (%(known)s::text[])
-            FROM jobs_job AS job
-            WHERE status = 'PENDING' AND job.run_at <= %(until)s AND (job.run_at, job.id) > (step.run_at, step.id)
-            ORDER BY run_at, id LIMIT 1) AS following
-        WHERE NOT step.ours AND place < %(most)s
-    )
-    SELECT run_at FROM step WHERE ours OR place = %(most)s
-"""
-
 _THROTTLES = """
     INSERT INTO jobs_throttle (type, company, claims, open_at)
     SELECT type, %(nobody)s, 0, 'epoch' FROM unnest(%(types)s::text[]) AS type ORDER BY type
@@ -243,7 +224,7 @@ class Claimer:
             else:
                 after, turned = START, True
         self._after = after
-        opens += filter(None, [_first(parameters["types"], until=now + AHEAD, after=now)])
+        opens += filter(None, [first_due(parameters["types"], until=now + AHEAD, after=now)])
         return Claim(opens_at=min(opens, default=None))
 
     def _parameters(self, *, process: uuid.UUID, now: datetime) -> dict[str, Any]:
@@ -269,51 +250,9 @@ def _look(parameters: dict[str, Any]) -> _Look:
         return _Look(*cursor.fetchone())
 
 
-def _first(
-    types: list[str],
-    *,
-    until: datetime,
-    after: datetime | None = None,
-    queue: str | None = None,
-    known: Sequence[str] = (),
-) -> datetime | None:
-    """When the first waiting job of these types comes due, up to a moment, after another one.
-
-    In a queue, types that are not `known` count too. Where many jobs of other types are before it, it is one of these:
-    whoever looks for jobs then finds none.
-    """
-    parameters: dict[str, Any] = {
-        "types": types,
-        "queue": queue,
-        "known": list(known),
-        "after": after or "-infinity",
-        "until": until,
-        "most": PASSED_OVER,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(_FIRST, parameters)
-        row = cursor.fetchone()
-    return row[0] if row else None
-
-
 def _claimed(job_id: uuid.UUID, *, token: uuid.UUID, process: uuid.UUID) -> Job:
     job = Job.objects.select_related("company").get(pk=job_id)
     # A stale claimer would read the claim of whoever came after it; its own is the one that it compares later.
     job.claim_token, job.claimed_by = token, process
     events.tell("started", [job])
     return job
-
-
-def next_due(queue: str, *, now: datetime, until: datetime) -> datetime | None:
-    """The first moment up to `until` at which a job of a queue is due.
-
-    Those of types that this release has no handler for are among them: another worker may have one.
-    """
-    pauses = set(Pause.objects.values_list("kind", "name"))
-    if (Pause.Kind.QUEUE, queue) in pauses:
-        return None
-    paused = [name for kind, name in pauses if kind == Pause.Kind.TYPE]
-    types = [each.type for each in registry.handlers_in(queue) if each.type not in paused]
-    known = [*paused, *(each.type for each in registry.handlers())]
-    first = _first(types, until=until, queue=queue, known=known)
-    return first and max(first, now)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs import claiming, doorbell, registry
+from jobs import doorbell, due, registry
 from jobs.claiming import Claimer
 from jobs.enqueueing import enqueue
 from jobs.leases import ProcessLease
@@ -26,7 +26,7 @@ def test_what_is_paused_waits_and_goes_on_once_resumed(
     job, _ = enqueue("sleep", {"seconds": 0}, now=NOON)
     assert Pause.objects.pause(kind, name, reason="upgrade")
     assert Claimer("jobs").claim(process=lease.process_id, now=NOON).job is None
-    assert claiming.next_due("jobs", now=NOON, until=NOON) is None
+    assert due.next_due("jobs", now=NOON, until=NOON) is None
     rung.clear()
     assert Pause.objects.resume(kind, name)
     assert rung == ["jobs"]

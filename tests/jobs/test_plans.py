@@ -8,7 +8,8 @@ from django.db import transaction
 
 from audit.models import Company
 from jobs import claiming, registry
-from jobs.claiming import Claimer, next_due
+from jobs.claiming import Claimer
+from jobs.due import next_due
 from jobs.leases import ProcessLease
 from jobs.models import Job, Pause
 from jobs.registry import handler

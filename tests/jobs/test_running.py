@@ -7,7 +7,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from audit.canonical import UncanonicalValue
-from jobs import claiming, registry, rescuing
+from jobs import due, registry, rescuing
 from jobs.backoff import exponential
 from jobs.context import JobContext, Retryable, Snooze, Stopped, Unrecoverable
 from jobs.enqueueing import enqueue
@@ -280,8 +280,8 @@ def test_a_type_that_this_release_does_not_know_is_left_alone(run: Run) -> None:
     declare()
     job = add()
     Job.objects.update(type="from.the.future")
-    assert claiming.next_due("jobs", now=NOON, until=NOON) == NOON, "another worker may know it"
-    assert claiming.next_due("exports", now=NOON, until=NOON) is None
+    assert due.next_due("jobs", now=NOON, until=NOON) == NOON, "another worker may know it"
+    assert due.next_due("exports", now=NOON, until=NOON) is None
     assert not run()
     job.refresh_from_db()
     assert job.status == Status.PENDING
