@@ -7,7 +7,7 @@ import pytest
 from django.db import transaction
 
 from audit.models import Company
-from jobs import claiming, registry
+from jobs import registry
 from jobs.claiming import Claimer
 from jobs.due import next_due
 from jobs.leases import ProcessLease
@@ -28,8 +28,8 @@ from tests.jobs.large import (
 )
 
 pytestmark = pytest.mark.django_db
-A_FEW = 4 * claiming.FEW + 300
-"""Rows: of what is due at most so many, the heads of the companies looked at, and what was left dead beside them."""
+A_FEW = 2_000
+"""Rows, of fifty thousand and more: some of what is due, the heads of companies, and dead rows of tests before."""
 CLAIM = {"job_turn", "job_scheduled", "job_claimed", "jobs_job_pkey"}
 
 SITUATIONS: dict[str, dict[str, Any]] = {
