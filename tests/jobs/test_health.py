@@ -171,7 +171,7 @@ def test_what_came_to_an_end_is_counted_by_its_process(
 ) -> None:
     declare()
     add(do=do)
-    assert run_next(worker)
+    assert run_next(worker, stopping=lambda: do == "stop")
     row = WorkerProcess.objects.get(pk=worker.process_id)
     assert (row.processed, row.failed) == (processed, failed)
 
