@@ -116,7 +116,7 @@ class JobAdmin(ReadOnlyAdmin):
 
     @admin.display(description="on success")
     def follow_up_text(self, job: Job) -> SafeString:
-        return showing.as_json(job.follow_up)
+        return showing.as_json(showing.following(job.follow_up))
 
     # --- Finding ---
 

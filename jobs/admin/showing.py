@@ -35,8 +35,10 @@ def moving(job: Job) -> dict[str, str]:
 
 
 def cell(job: Job, field: str) -> SafeString:
-    """A field of `moving` that the page refreshes by itself."""
-    return format_html('<span data-job="{}" data-field="{}">{}</span>', job.pk, field, moving(job)[field])
+    """A field of `moving` that the page refreshes by itself; by what it says it may have a colour."""
+    told = moving(job)[field]
+    says = told.split(",")[0] if field == "state" else ""
+    return format_html('<span data-job="{}" data-field="{}" data-says="{}">{}</span>', job.pk, field, says, told)
 
 
 def bar(job: Job) -> SafeString:
@@ -57,6 +59,13 @@ def text(value: str) -> SafeString:
     left = len(value) - SHOWN
     more = f"\n… and {left:,} characters more" if left > 0 else ""
     return format_html('<pre class="jobs-text">{}{}</pre>', value[:SHOWN], more)
+
+
+def following(follow_up: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What is to follow, and what after that, without the tokens of secrets."""
+    if follow_up is None:
+        return None
+    return {"type": follow_up["type"], "payload": follow_up["payload"], "then": following(follow_up["then"])}
 
 
 def as_json(value: Any) -> SafeString:

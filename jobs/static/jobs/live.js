@@ -17,6 +17,7 @@ document.addEventListener("DOMContentLoaded", () => {
                 cell.value = Number(text);
             } else if (cell.textContent !== text) {
                 cell.textContent = text;
+                cell.dataset.says = cell.dataset.field === "state" ? text.split(",")[0] : "";
             }
         }
     }
