@@ -79,11 +79,13 @@ _LET_GO = """
         FOR NO KEY UPDATE SKIP LOCKED
     )
     UPDATE webhooks_webhookdelivery AS delivery
-    SET status = CASE WHEN deleted_at IS NOT NULL THEN 'CANCELLED' WHEN attempt = 0 THEN 'PENDING' ELSE 'FAILED' END,
-        next_attempt_at = CASE WHEN deleted_at IS NULL THEN %(now)s::timestamptz END,
-        completed_at = CASE WHEN deleted_at IS NOT NULL THEN %(now)s::timestamptz END
-    FROM webhooks_webhook AS webhook
-    WHERE webhook.id = webhook_id AND delivery.id = ANY (ARRAY(SELECT id FROM locked))
+    SET (status, next_attempt_at, completed_at) = (
+        SELECT CASE WHEN deleted_at IS NOT NULL THEN 'CANCELLED' WHEN attempt = 0 THEN 'PENDING' ELSE 'FAILED' END,
+               CASE WHEN deleted_at IS NULL THEN %(now)s::timestamptz END,
+               CASE WHEN deleted_at IS NOT NULL THEN %(now)s::timestamptz END
+        FROM webhooks_webhook AS webhook WHERE webhook.id = webhook_id
+    )
+    WHERE delivery.id = ANY (ARRAY(SELECT id FROM locked))
 """
 
 
