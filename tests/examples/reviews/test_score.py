@@ -1,5 +1,4 @@
 import uuid
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from reviews.source import SourceReview
 from jobs.claiming import Claimer
 from jobs.enqueueing import enqueue_many
 from jobs.leases import ProcessLease
-from jobs.models import Job
+from jobs.models import Job, Throttle
 from jobs.payloads import BadPayload
 from jobs.registry import handler_of
 from jobs.testing import run_job
@@ -113,14 +112,22 @@ def test_two_run_at_a_time_and_ten_start_in_a_second(lease: ProcessLease, tenant
     enqueue_many(SCORE, [payload(tenant.company.id)] * 4)
     now, claimer = timezone.now(), Claimer("jobs")
     first = claim(lease, now=now)
-    opens_at = claimer.claim(process=lease.process_id, now=now).opens_at
-    assert opens_at is not None
-    assert (opens_at - now).total_seconds() == 0.1
-    claim(lease, now=opens_at)
-    later = datetime(2100, 1, 1, tzinfo=UTC)
-    assert claimer.claim(process=lease.process_id, now=later).job is None
+    assert first.started_at is not None
+    (throttle,) = Throttle.objects.filter(type=SCORE)
+    assert 0.1 <= (throttle.open_at - first.started_at).total_seconds() < 5  # by the clock of the database
+
+    def open_at(moment: datetime) -> None:
+        Throttle.objects.filter(type=SCORE).update(open_at=moment)
+
+    open_at(now + timedelta(hours=1))  # the tenth of a second could be over by now
+    assert claimer.claim(process=lease.process_id, now=now).opens_at == now + timedelta(hours=1)
+    open_at(now)
+    claim(lease, now=now)
+    open_at(now)
+    assert claimer.claim(process=lease.process_id, now=now).job is None
     first.complete(None)
-    assert claimer.claim(process=lease.process_id, now=later).job
+    open_at(now)
+    assert claimer.claim(process=lease.process_id, now=now).job
 
 
 def test_its_pauses_double_from_five_seconds_to_twenty() -> None:
