@@ -38,6 +38,7 @@ def stage(**settings: str) -> Iterator[None]:
             "DJANGO_SETTINGS_MODULE": "hyrelog.settings",
             "SECRET_KEY": "for-benchmarks-only",
             "HYRELOG_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+            "HYRELOG_SIGNING_KEY": "00" * 32,
             "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
             "WEBHOOK_ALLOW_HTTP": "true",
             "LOG_FORMAT": "json",

@@ -4,14 +4,14 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from audit.admin_site import ReadOnlyAdmin
-from gdpr.models import DownloadLink, ExportArchive
+from gdpr.models import DownloadAccess, DownloadLink, ExportArchive, ExportRequest, PrivacyNotice
 
 
 class LinkInline(admin.TabularInline[DownloadLink, ExportArchive]):
     model = DownloadLink
     fields = readonly_fields = (
         "created_at",
-        "created_by",
+        "issued_by",
         "expires_at",
         "used_at",
         "revoked_at",
@@ -38,9 +38,9 @@ class ExportArchiveAdmin(ReadOnlyAdmin):
 
 @admin.register(DownloadLink)
 class DownloadLinkAdmin(ReadOnlyAdmin):
-    list_display = ["created_at", "company", "archive", "created_by", "expires_at", "used_at", "revoked_at"]
+    list_display = ["created_at", "company", "archive", "issued_by", "expires_at", "used_at", "revoked_at"]
     list_filter = [("used_at", admin.EmptyFieldListFilter), ("revoked_at", admin.EmptyFieldListFilter)]
-    list_select_related = ["company", "archive", "created_by"]
+    list_select_related = ["company", "archive"]
     search_fields = ["id__exact", "archive__id__exact"]
     ordering = ["-id"]
     actions = ["revoke"]
@@ -55,3 +55,18 @@ class DownloadLinkAdmin(ReadOnlyAdmin):
             revoked_at=timezone.now()
         )
         self.message_user(request, f"{count} links were revoked.")
+
+
+@admin.register(ExportRequest)
+class ExportRequestAdmin(ReadOnlyAdmin):
+    list_display = ["job_id", "company", "scope", "created_at", "due_at"]
+
+
+@admin.register(DownloadAccess)
+class DownloadAccessAdmin(ReadOnlyAdmin):
+    list_display = ["at", "company", "address", "sent"]
+
+
+@admin.register(PrivacyNotice)
+class PrivacyNoticeAdmin(admin.ModelAdmin[PrivacyNotice]):
+    list_display = ["company", "updated_at"]

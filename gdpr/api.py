@@ -14,9 +14,8 @@ from audit.api.idempotency import HEADER, Answer, once
 from audit.api.pages import Page, page
 from audit.chain import timestamp
 from gdpr.downloading import download
-from gdpr.handlers import EXPORT
 from gdpr.models import DownloadLink, ExportArchive
-from gdpr.requesting import TooManyExports, request_export
+from gdpr.requesting import EXPORT, TooManyExports, request_export
 from jobs.models import Job
 
 router = Router(tags=["gdpr"])
@@ -46,16 +45,19 @@ def post_export(request: HttpRequest, export: ExportIn) -> Answer:
 
     def answer() -> Answer:
         try:
-            job, new = request_export(api_key=key_of(request), scope=export.scope, now=timezone.now())
+            key = key_of(request)
+            asked, new = request_export(
+                company=key.company, scope=export.scope, requested_by=f"API key {key}", now=timezone.now()
+            )
         except TooManyExports as error:
             raise too_many(str(error), retry_after=error.retry_after) from None
         return 202, {
-            "jobId": str(job.id),
-            "status": job.status,
-            "scope": export.scope,
-            "companyId": str(job.company_id),
+            "jobId": str(asked.job_id),
+            "status": asked.job.status,
+            "scope": asked.scope,
+            "companyId": str(asked.company_id),
             "message": MESSAGES[new],
-            "createdAt": timestamp(job.created_at),
+            "createdAt": timestamp(asked.created_at),
         }
 
     return once(request, key_of(request), route="gdpr/export", now=timezone.now(), answer=answer)
@@ -64,7 +66,7 @@ def post_export(request: HttpRequest, export: ExportIn) -> Answer:
 @router.get("/key/company/gdpr/exports", auth=company_key, response=dict[str, Any], summary="List exports")
 def list_exports(request: HttpRequest, asked: Page) -> dict[str, Any]:
     """Newest first."""
-    exports = Job.objects.of(key_of(request).company).filter(type=EXPORT).select_related("archive")
+    exports = Job.objects.of(key_of(request).company).filter(type=EXPORT).select_related("archive", "export_request")
     shown, following = page(exports, asked, by="id", item=_as_json)
     return {"exports": shown, "nextCursor": following}
 
@@ -87,7 +89,8 @@ def post_link(request: HttpRequest, job_id: uuid.UUID) -> tuple[int, dict[str, A
     archive, now = _archive(_export(request, job_id)), timezone.now()
     if archive is None or not archive.downloadable(now=now):
         raise ApiError(409, "not_ready", "This export has no archive to download: it is not ready, or has expired.")
-    link, token = DownloadLink.objects.issue(archive=archive, created_by=key_of(request), now=now)
+    key = key_of(request)
+    link, token = DownloadLink.objects.issue(archive=archive, issued_by=f"API key {key}", api_key=key, now=now)
     url = request.build_absolute_uri(f"/v1/gdpr/downloads/{token}")
     return 201, {"url": url, "expiresAt": timestamp(link.expires_at)}
 
@@ -100,7 +103,7 @@ def get_download(request: HttpRequest, token: str) -> HttpResponseBase:
 
 def _export(request: HttpRequest, job_id: uuid.UUID) -> Job:
     exports = Job.objects.of(key_of(request).company).filter(type=EXPORT, pk=job_id)
-    job = exports.select_related("archive").first()
+    job = exports.select_related("archive", "export_request").first()
     if job is None:
         raise not_found("export")
     return job
@@ -115,7 +118,7 @@ def _as_json(job: Job) -> dict[str, Any]:
     return {
         "jobId": str(job.id),
         "status": job.status,
-        "scope": job.payload["scope"],
+        "scope": job.export_request.scope,
         "companyId": str(job.company_id),
         "progress": job.progress,
         "step": job.step or None,

@@ -13,11 +13,10 @@ from audit.personal_data import Covered, covered, excluded
 from gdpr import archiving, reading, storage
 from gdpr.models import ExportArchive
 from gdpr.models.archive import KEPT_FOR
+from gdpr.requesting import EXPORT
 from jobs.backoff import exponential
 from jobs.context import JobContext, Stopped
 from jobs.registry import FOREVER, handler
-
-EXPORT = "gdpr.export"
 
 
 @handler(
@@ -38,7 +37,7 @@ def export(context: JobContext) -> dict[str, Any]:
 
 
 def _make(context: JobContext) -> ExportArchive:
-    company, now = context.company, timezone.now()
+    company, request, now = context.company, context.job.export_request, timezone.now()
     # The attempt is in the name: a stale worker that still writes disturbs nobody.
     name = f"{context.job.id}-{context.attempt}.zip"
     for died in range(1, context.attempt):
@@ -52,12 +51,12 @@ def _make(context: JobContext) -> ExportArchive:
             parts = reading.read(table, company_id=company.id, heads=heads)
             seen += archive.add(table.table, _watched(parts, context, table, seen=seen, expected=expected))
         counts = archive.seal(
-            scope=context.payload["scope"],
+            scope=request.scope,
             companyId=str(company.id),
             companyName=company.name,
             jobId=str(context.job.id),
-            requestedAt=timestamp(context.job.created_at),
-            requestedBy=context.payload["requestedBy"],
+            requestedAt=timestamp(request.created_at),
+            requestedBy=request.requested_by,
             readAt=timestamp(now),
             chains=_chains(company, heads),
             redactions={table.table: dict(table.redact) for table in tables if table.redact},
@@ -73,7 +72,7 @@ def _make(context: JobContext) -> ExportArchive:
             return ExportArchive.objects.create(
                 company=company,
                 job=context.job,
-                scope=context.payload["scope"],
+                scope=request.scope,
                 file=name,
                 size=size,
                 sha256=sha256,

@@ -35,7 +35,7 @@ def read(table: Covered, *, company_id: uuid.UUID, heads: dict[uuid.UUID, int]) 
             yield from _parts(table, "workspace_id = %s AND seq <= %s", [workspace_id, head], keyset="seq", first=0)
     else:
         where = f"{table.company_column} = %s"
-        yield from _parts(table, where, [company_id], keyset="id", first=_lowest(table))
+        yield from _parts(table, where, [company_id], keyset=_key(table).column, first=_lowest(table))
 
 
 def estimate(table: Covered, *, company_id: uuid.UUID) -> int:
@@ -95,5 +95,11 @@ def _weight(table: Covered) -> str:
 
 def _lowest(table: Covered) -> Any:
     """Less than any primary key."""
-    is_uuid = table.model._meta.pk.get_internal_type() == "UUIDField"  # noqa: SLF001
-    return uuid.UUID(int=0) if is_uuid else -1
+    key = _key(table)
+    while key.is_relation:
+        key = key.target_field
+    return uuid.UUID(int=0) if key.get_internal_type() == "UUIDField" else -1
+
+
+def _key(table: Covered) -> Any:
+    return table.model._meta.pk  # noqa: SLF001  Django's public way to a primary key

@@ -7,6 +7,7 @@ from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
 
+from audit.signing import parse_key
 from hyrelog.settings import env
 
 
@@ -29,6 +30,21 @@ def encryption_keys(**_: Any) -> Sequence[CheckMessage]:
         except ValueError:
             message = f"Key number {position} of HYRELOG_ENCRYPTION_KEYS is not a Fernet key."
             return [Error(message, hint=hint, id="hyrelog.E002")]
+    return []
+
+
+@register()
+def signing_keys(**_: Any) -> Sequence[CheckMessage]:
+    """hyrelog.E005: no usable signing key."""
+    hint = "Seeds of Ed25519 keys, 64 hexadecimal characters each, newest first; make one with `openssl rand -hex 32`."
+    if not settings.HYRELOG_SIGNING_KEY:
+        return [Error("HYRELOG_SIGNING_KEY is not set.", hint=hint, id="hyrelog.E005")]
+    for position, key in enumerate(settings.HYRELOG_SIGNING_KEY, start=1):
+        try:
+            parse_key(key)
+        except ValueError:  # what it says may quote the key
+            message = f"Key number {position} of HYRELOG_SIGNING_KEY is not 64 hexadecimal characters."
+            return [Error(message, hint=hint, id="hyrelog.E005")]
     return []
 
 

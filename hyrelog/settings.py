@@ -22,6 +22,8 @@ _GENERATED = "`python manage.py up` writes one into .hyrelog/env for development
 SECRET_KEY = env.required("SECRET_KEY", hint=_GENERATED)
 HYRELOG_ENCRYPTION_KEYS = env.names("HYRELOG_ENCRYPTION_KEYS")
 """Fernet keys, newest first: the first one encrypts, all of them decrypt."""
+HYRELOG_SIGNING_KEY = env.names("HYRELOG_SIGNING_KEY")
+"""Seeds of Ed25519 keys in hex, newest first: the first one signs, the public keys of all are told to who asks."""
 DEBUG = env.boolean("DEBUG", default=False)
 ALLOWED_HOSTS = list(env.names("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]")))
 CSRF_TRUSTED_ORIGINS = list(env.names("CSRF_TRUSTED_ORIGINS"))

@@ -123,12 +123,15 @@ class JobContext:
         self._watch.wait(seconds)
         self.check()
 
-    def progress(self, fraction: float, *, step: str = "") -> None:
-        """Tell how far the job is, from 0 to 1, and raise Stopped if it should end; at most one write a second."""
+    def progress(self, fraction: float, *, step: str = "", result: Any = None) -> None:
+        """Tell how far the job is, from 0 to 1, and raise Stopped if it should end; at most one write a second.
+
+        `result` says more of what was done so far, for who looks at the job meanwhile.
+        """
         now = time.monotonic()
         if now - self._wrote_at >= LOOK_EVERY:
             self._wrote_at = now
-            self.job.advance(fraction, step=step)
+            self.job.advance(fraction, step=step, result=result)
             self._watch.look()
         self.check()
 

@@ -3,9 +3,9 @@
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from django.conf import settings
 
@@ -13,6 +13,10 @@ from jobs.apps import QUEUES
 from jobs.backoff import Backoff, exponential, interval_of
 from jobs.payloads import PayloadType
 
+if TYPE_CHECKING:
+    from jobs.models import Job
+
+Died = Callable[["Job", datetime], None]
 Run = TypeVar("Run", bound=Callable[..., Any])
 
 DOUBLING = exponential(base=2, cap=300)
@@ -53,6 +57,7 @@ class Handler:
     keep_completed: timedelta | None
     keep_failed: timedelta | None
     secrets: tuple[str, ...]
+    died: Died | None
     payload_type: PayloadType | None
     function: Callable[..., Any]
 
@@ -113,6 +118,7 @@ def handler(  # noqa: PLR0913  the declaration holds everything about a type
     keep_completed: timedelta | None = None,
     keep_failed: timedelta | None = None,
     secrets: tuple[str, ...] = (),
+    died: Died | None = None,
 ) -> Callable[[Run], Run]:
     """Declare the decorated function as the handler of a type of job; what it returns is the job's result (JSON).
 
@@ -126,6 +132,7 @@ def handler(  # noqa: PLR0913  the declaration holds everything about a type
     `retryable` one; where requests are held against a limit, a retry would pass it by. `keep_completed` and
     `keep_failed` are how long ended jobs are kept (JOB_RETENTION_DAYS, JOB_RETENTION_FAILED_DAYS). `secrets` names the
     places in payloads, such as `source.headers`, that are encrypted in the row and hidden wherever it is shown.
+    `died(job, now)` is called when a job has failed for good, in the transaction in which it did.
     """
     if queue not in QUEUES:
         raise UnservedQueue(job_type, queue)
@@ -147,6 +154,7 @@ def handler(  # noqa: PLR0913  the declaration holds everything about a type
             keep_completed=keep_completed,
             keep_failed=keep_failed,
             secrets=secrets,
+            died=died,
             payload_type=_payload_type(job_type, run),
             function=run,
         )

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
-from jobs import alerting, events
+from jobs import dying, events
 from jobs.models import Job
 from jobs.models.job import Status
 
@@ -61,5 +61,5 @@ def _rescue_some(queue: str, *, now: datetime) -> int:
     events.tell("lost", jobs)
     for job in jobs:
         events.tell(_WHAT_BECAME[Status(job.status)], [job])
-    alerting.died([job for job in jobs if job.status == Status.FAILED], now=now)
+    dying.died([job for job in jobs if job.status == Status.FAILED], now=now)
     return len(ids)

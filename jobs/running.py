@@ -13,7 +13,7 @@ from django.db import transaction
 
 from audit.canonical import check
 from audit.notices import notice
-from jobs import alerting, lanes
+from jobs import dying, lanes
 from jobs.backoff import with_jitter
 from jobs.claiming import Claimer
 from jobs.context import JobContext, Retryable, Snooze, Stopped, Unrecoverable
@@ -153,5 +153,5 @@ def _retry_or_fail(  # noqa: PLR0913  what is told of a failure, and when to com
 def _fail(job: Job, *, error: str, traceback: str, clock: Clock, outcome: Outcome = Outcome.FAILED) -> bool:
     won = job.fail(error=error, traceback=traceback, outcome=outcome)
     if won and job.status == Job.Status.FAILED:
-        alerting.died([job], now=clock())
+        dying.died([job], now=clock())
     return won

@@ -4,6 +4,7 @@ Named in addopts, so that it is there before pytest-django reads the settings.
 """
 
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Generator
@@ -35,6 +36,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         "HYRELOG_HOME": str(home),
         "SECRET_KEY": "for-tests-only",
         "HYRELOG_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+        "HYRELOG_SIGNING_KEY": secrets.token_hex(32),
         "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
         "WEBHOOK_ALLOW_HTTP": "true",
         "LOG_FORMAT": "console",

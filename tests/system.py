@@ -30,6 +30,10 @@ def wait_until(condition: Callable[[], Any], *, seconds: float, what: str, state
     return pytest.fail(f"waited {seconds} s in vain: {what}; there is {state()}")
 
 
+OF_THE_RUN = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "HYRELOG_ENCRYPTION_KEYS", "HYRELOG_SIGNING_KEY")
+"""What the run of the tests sets for itself; a whole system makes its own."""
+
+
 @contextmanager
 def running_system(**environment: str) -> Iterator["System"]:
     """HyreLog as a whole, with servers, processes and state of its own, gone at the end."""
@@ -52,8 +56,7 @@ class System:
         self._up: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str) -> None:
-        own = {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "HYRELOG_ENCRYPTION_KEYS", "LOG_FORMAT"}
-        environment = {name: value for name, value in os.environ.items() if name not in own}
+        environment = {name: value for name, value in os.environ.items() if name not in {*OF_THE_RUN, "LOG_FORMAT"}}
         environment |= self._own
         (self.home / "state" / "run.json").unlink(missing_ok=True)
         with self.log.open("ab") as log:
@@ -76,7 +79,7 @@ class System:
 
     def manage(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         environment = os.environ | self._own
-        for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "HYRELOG_ENCRYPTION_KEYS"):
+        for name in OF_THE_RUN:
             environment.pop(name, None)
         command = [sys.executable, "manage.py", *arguments]
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=check)

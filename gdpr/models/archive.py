@@ -58,6 +58,7 @@ class ExportArchive(models.Model):
     size = models.BigIntegerField(help_text="Bytes.")
     sha256 = models.CharField(max_length=64)
     counts = models.JSONField(help_text="Rows by table.")
+    checkpoint = models.JSONField(null=True, help_text="The signed checkpoint of the chains, as docs/archive.md says.")
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
 

@@ -22,21 +22,24 @@ TOKEN_BYTES = 32
 
 
 class DownloadLinkQuerySet(models.QuerySet["DownloadLink"]):
-    def issue(self, *, archive: ExportArchive, created_by: ApiKey, now: datetime) -> tuple["DownloadLink", str]:
-        """A new link and its token, which is not kept and cannot be shown again."""
+    def issue(
+        self, *, archive: ExportArchive, issued_by: str, api_key: ApiKey | None = None, now: datetime
+    ) -> tuple["DownloadLink", str]:
+        """A new link and its token, which is not kept and cannot be shown again. It ends with the key that made it."""
         token = secrets.token_urlsafe(TOKEN_BYTES)
         link = self.create(
             company_id=archive.company_id,
             archive=archive,
             digest=digest(token),
-            created_by=created_by,
+            api_key=api_key,
+            issued_by=issued_by,
             created_at=now,
             expires_at=min(now + VALID_FOR, archive.expires_at),
         )
         return link, token
 
     def find(self, token: str) -> "DownloadLink | None":
-        return self.select_related("archive", "company", "created_by").filter(digest=digest(token)).first()
+        return self.select_related("archive", "company", "api_key").filter(digest=digest(token)).first()
 
 
 class DownloadLink(models.Model):
@@ -57,7 +60,8 @@ class DownloadLink(models.Model):
     archive = models.ForeignKey(ExportArchive, on_delete=models.PROTECT, related_name="links")
     digest = models.CharField(max_length=64, unique=True, editable=False)
     # Nothing looks links up by their key, and keys are revoked, not deleted.
-    created_by = models.ForeignKey(ApiKey, on_delete=models.PROTECT, related_name="+", db_index=False)
+    api_key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, null=True, related_name="+", db_index=False)
+    issued_by = models.CharField(max_length=250, db_default="", help_text="An API key, or an operator.")
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -91,7 +95,7 @@ class DownloadLink(models.Model):
         """Whose decision ended the link before its time; empty if nobody's."""
         if self.revoked_at is not None:
             return "was revoked"
-        if self.created_by.revoked_at is not None:
+        if self.api_key and self.api_key.revoked_at is not None:
             return "was made with an API key that was revoked"
         return "belongs to a company that was closed" if self.company.closed_at is not None else ""
 

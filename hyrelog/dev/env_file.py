@@ -13,6 +13,8 @@ _GENERATED: dict[str, Callable[[], str]] = {
     "SECRET_KEY": lambda: secrets.token_urlsafe(50),
     # A Fernet key by its definition, without loading `cryptography` into a process that only supervises.
     "HYRELOG_ENCRYPTION_KEYS": lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+    # The seed of an Ed25519 key by its definition.
+    "HYRELOG_SIGNING_KEY": lambda: secrets.token_hex(32),
     "FLOWER_BASIC_AUTH": lambda: f"hyrelog:{secrets.token_urlsafe(16)}",
     "DEMO_ADMIN_PASSWORD": lambda: secrets.token_urlsafe(16),
     # Development sends webhooks to this machine; production never may.

@@ -252,11 +252,14 @@ class Job(models.Model):
 
     # What follows is said by the process that holds the claim. Each compares the token and says whether it won.
 
-    def advance(self, fraction: float, *, step: str) -> bool:
-        """Note how far the job is, from 0 to 1."""
-        if not self._mine().update(progress=_share(fraction), step=step[:200]):
+    def advance(self, fraction: float, *, step: str, result: Any = None) -> bool:
+        """Note how far the job is, from 0 to 1, and an interim result if there is one."""
+        changes: dict[str, Any] = {"progress": _share(fraction), "step": step[:200]}
+        if result is not None:
+            changes["result"] = result
+        if not self._mine().update(**changes):
             return False
-        self.progress, self.step = _share(fraction), step[:200]
+        self.progress, self.step = changes["progress"], changes["step"]
         events.tell("progress", [self])
         return True
 

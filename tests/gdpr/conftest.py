@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from gdpr import storage
 from gdpr.models import ExportArchive
-from jobs.enqueueing import enqueue
+from gdpr.requesting import request_export
 from tests.api import Api
 from tests.conftest import Tenant, open_tenant
 
@@ -23,7 +23,8 @@ def made(committed: None, client: Client, tmp_path: Path, settings: Any) -> tupl
     """A tenant, its API, and the id of an export whose archive is CONTENT. Streams read from threads of their own."""
     settings.EXPORT_STORAGE = str(tmp_path)
     tenant = open_tenant("Acme")
-    job, _ = enqueue("gdpr.export", {"scope": "company"}, company=tenant.company, now=timezone.now())
+    asked, _ = request_export(company=tenant.company, scope="company", requested_by="a test", now=timezone.now())
+    job = asked.job
     with storage.draft("x.zip") as file:
         file.write(CONTENT)
         storage.publish("x.zip", file)

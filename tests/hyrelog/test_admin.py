@@ -12,8 +12,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit.models import ApiKey, AuditEvent, Company, Workspace
-from gdpr.models import DownloadLink, ExportArchive
-from jobs.enqueueing import enqueue
+from gdpr.models import DownloadAccess, DownloadLink, ExportArchive, PrivacyNotice
+from gdpr.requesting import request_export
 from jobs.leases import ProcessLease
 from jobs.models import Job, Tick
 from tests.conftest import NOON, Tenant, draft
@@ -29,15 +29,18 @@ def populated(tenant: Tenant, lease: ProcessLease, receiver: Receiver) -> Tenant
     """A row in every table."""
     _ = lease.process_id
     Tick.objects.claim(name="sweep", period=60)
+    asked, _ = request_export(company=tenant.company, scope="company", requested_by="a test", now=NOON)
     Webhook.objects.register(company=tenant.company, url=receiver.url)
     tenant.record(draft(payload={"html": "<script>alert(1)</script>"}))
     key = ApiKey.objects.matching(tenant.company_key).get()
-    job, _ = enqueue("gdpr.export", {"scope": "company"}, company=tenant.company, now=NOON)
+    job = asked.job
     archive = ExportArchive.objects.create(
         company=tenant.company, job=job, scope="company", file="x", size=1, sha256="0" * 64, counts={},
         created_at=timezone.now(), expires_at=timezone.now(),
     )  # fmt: skip
-    DownloadLink.objects.issue(archive=archive, created_by=key, now=timezone.now())
+    link, _ = DownloadLink.objects.issue(archive=archive, issued_by=str(key), api_key=key, now=timezone.now())
+    DownloadAccess.objects.create(company=tenant.company, link=link, at=NOON, start=0, end=1)
+    PrivacyNotice.objects.create(company=tenant.company)
     return tenant
 
 

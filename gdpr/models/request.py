@@ -1,0 +1,94 @@
+import calendar
+from datetime import datetime
+
+from django.db import models
+from django.db.models import Q
+
+from audit.models import Company
+from gdpr.subjects import Subject
+from jobs.models import Job
+from jobs.models.job import ACTIVE
+
+MONTHS_TO_ANSWER = 1
+"""From the receipt of a request (GDPR, Art. 12(3))."""
+MONTHS_OF_EXTENSION = 2
+"""By which that may be extended, where requests are complex or many (Art. 12(3), second sentence)."""
+
+
+class Scope(models.TextChoices):
+    COMPANY = "company", "company"
+    SUBJECT = "subject", "subject"
+
+
+class ExportRequestQuerySet(models.QuerySet["ExportRequest"]):
+    def of(self, company: Company) -> "ExportRequestQuerySet":
+        return self.filter(company=company)
+
+    def active(self) -> "ExportRequestQuerySet":
+        return self.filter(job__status__in=ACTIVE)
+
+    def unanswered(self) -> "ExportRequestQuerySet":
+        """Those that still owe an archive: what failed does too, what its company cancelled does not."""
+        return self.exclude(job__status__in=[Job.Status.COMPLETED, Job.Status.CANCELLED])
+
+    def overdue(self, *, now: datetime) -> "ExportRequestQuerySet":
+        return self.unanswered().filter(due_at__lt=now)
+
+
+class ExportRequest(models.Model):
+    """What was asked for, by whom, and until when it has to be answered. It stays when its archive is gone."""
+
+    Scope = Scope
+
+    job = models.OneToOneField(Job, on_delete=models.PROTECT, primary_key=True, related_name="export_request")
+    company = models.ForeignKey(Company, on_delete=models.PROTECT, related_name="export_requests", db_index=False)
+    scope = models.CharField(max_length=7, choices=Scope.choices)
+    subject = models.JSONField(null=True, blank=True, help_text="The identifiers of the person, as gdpr.subjects.")
+    csv = models.BooleanField(default=False, help_text="Whether the events come as a table, too.")
+    requested_by = models.CharField(max_length=250)
+    created_at = models.DateTimeField()
+    due_at = models.DateTimeField(help_text="By when the person must be answered (GDPR, Art. 12(3)).")
+    extended_at = models.DateTimeField(null=True, blank=True, editable=False)
+    extension_reason = models.TextField(blank=True, editable=False)
+
+    objects = ExportRequestQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(scope=Scope.SUBJECT, subject__isnull=False) | Q(scope=Scope.COMPANY, subject__isnull=True),
+                name="export_names_a_subject_exactly_in_that_scope",
+            ),
+            models.CheckConstraint(
+                condition=Q(extended_at=None, extension_reason="")
+                | Q(extended_at__isnull=False) & ~Q(extension_reason=""),
+                name="export_extended_with_a_reason",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["company", "job"], name="export_company"),  # lists and exports, in keyset order
+            models.Index(fields=["due_at"], name="export_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.scope} {self.job_id}"
+
+    def person(self) -> Subject | None:
+        """Whom it is about; None for the whole company."""
+        return None if self.subject is None else Subject.read(self.subject)
+
+    def extend(self, *, reason: str, now: datetime) -> bool:
+        """Take two more months; once, for a reason, within the first month. Says whether it did."""
+        mine = ExportRequest.objects.unanswered().filter(pk=self.pk, extended_at=None, due_at__gte=now)
+        due_at = months_after(self.created_at, MONTHS_TO_ANSWER + MONTHS_OF_EXTENSION)
+        if not mine.update(due_at=due_at, extended_at=now, extension_reason=reason):
+            return False
+        self.refresh_from_db()
+        return True
+
+
+def months_after(moment: datetime, months: int) -> datetime:
+    """The same day so many months later, or that month's last day (Regulation (EEC) 1182/71, Art. 3(2)(c))."""
+    year, month = divmod(moment.year * 12 + moment.month - 1 + months, 12)
+    last = calendar.monthrange(year, month + 1)[1]
+    return moment.replace(year=year, month=month + 1, day=min(moment.day, last))
