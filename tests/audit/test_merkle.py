@@ -123,7 +123,7 @@ def test_every_root_and_every_path_is_the_one_that_the_rfc_defines(size: int, bl
 @pytest.mark.parametrize("size", [BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK - 1, 3 * BLOCK, 3 * BLOCK + 1])
 def test_blocks_end_where_subtrees_end(size: int, tmp_path: Path) -> None:
     leaves = event_hashes(size)
-    wanted = sorted({0, 1, BLOCK - 2, BLOCK - 1, min(BLOCK, size - 1), size // 2, size - 2, size - 1})
+    wanted = sorted({0, 1, BLOCK - 2, *(min(index, size - 1) for index in (BLOCK - 1, BLOCK)), size // 2, size - 1})
     with (tmp_path / "leaves").open("w+b") as file:
         tree = spooled(leaves, file)
         assert tree.root() == defined_root(leaves)
