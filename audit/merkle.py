@@ -72,7 +72,7 @@ class SpooledTree:
         if len(self._last) == BLOCK * LEAF_BYTES:
             self._file.seek(len(self._blocks) * BLOCK * LEAF_BYTES)
             self._file.write(self._last)
-            self._blocks.append(_levels(_leaf_hashes(self._last))[-1][0])
+            self._blocks.append(_levels(_leaf_hashes(bytes(self._last)))[-1][0])
             self._last.clear()
 
     def root(self) -> bytes:
@@ -96,17 +96,17 @@ class SpooledTree:
 
     def _upper(self) -> list[list[bytes]]:
         """The levels above the blocks; the last block may be smaller than the others."""
-        last = [_levels(_leaf_hashes(self._last))[-1][0]] if self._last else []
+        last = [_levels(_leaf_hashes(bytes(self._last)))[-1][0]] if self._last else []
         return _levels(self._blocks + last)
 
-    def _read(self, block: int) -> bytes | bytearray:
+    def _read(self, block: int) -> bytes:
         if block == len(self._blocks):
-            return self._last
+            return bytes(self._last)
         self._file.seek(block * BLOCK * LEAF_BYTES)
         return self._file.read(BLOCK * LEAF_BYTES)
 
 
-def _leaf_hashes(leaves: bytes | bytearray) -> list[bytes]:
+def _leaf_hashes(leaves: bytes) -> list[bytes]:
     return [leaf_hash(leaves[start : start + LEAF_BYTES]) for start in range(0, len(leaves), LEAF_BYTES)]
 
 

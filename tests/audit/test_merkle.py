@@ -134,7 +134,7 @@ def test_each_block_is_read_once_for_all_its_leaves() -> None:
     reads = []
 
     class Watched(SpooledTree):
-        def _read(self, block: int) -> bytes | bytearray:
+        def _read(self, block: int) -> bytes:
             reads.append(block)
             return super()._read(block)
 

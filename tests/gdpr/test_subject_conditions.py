@@ -1,5 +1,6 @@
 import json
 import unicodedata
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -31,6 +32,19 @@ emails = st.builds(
 )
 names = st.sampled_from(["id", "userId", "user_ids", "old", "field", "note", "ownerID"]) | texts
 
+SPELLINGS: list[Callable[[str], str]] = [
+    str,
+    str.upper,
+    str.lower,
+    str.swapcase,
+    str.title,
+    lambda text: quote(text, safe=""),
+    lambda text: quote(text.upper(), safe="@!'()*"),
+    lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
+    lambda text: unicodedata.normalize("NFD", text),
+    lambda text: unicodedata.normalize("NFC", text.upper()),
+]
+
 
 @st.composite
 def subjects(draw: st.DrawFn) -> Subject:
@@ -51,22 +65,7 @@ def writings(draw: st.DrawFn, subject: Subject) -> Any:
         except ValueError:
             return identifier
         return draw(st.sampled_from([number, float(number), identifier]))
-    spell = draw(
-        st.sampled_from(
-            [
-                str,
-                str.upper,
-                str.lower,
-                str.swapcase,
-                str.title,
-                lambda text: quote(text, safe=""),
-                lambda text: quote(text.upper(), safe="@!'()*"),
-                lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
-                lambda text: unicodedata.normalize("NFD", text),
-                lambda text: unicodedata.normalize("NFC", text.upper()),
-            ]
-        )
-    )
+    spell = draw(st.sampled_from(SPELLINGS))
     before, after = (
         draw(st.sampled_from(["", " ", "<", "/", "%20", "x", "\\u003c", '"'])),
         draw(st.sampled_from(["", ".", ">", "x"])),
@@ -115,6 +114,16 @@ def test_whatever_names_a_subject_is_found_by_the_condition(row: tuple[Subject, 
     named = [value for value in [*sent, *stored] if subject.matches(value)]
     hypothesis.event("names the subject" if named else "names nobody")
     assert holds or not named
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("stored", ["42", "42.0", "4.2e1", "[42]", "[7,42]", "[42,7]", "[[7],[42.0]]"])
+def test_a_number_is_found_however_it_is_written(stored: str) -> None:
+    subject = Subject.read({"actorId": "42"})
+    data = json.loads(stored)
+    assert found(subject, {"userIds": data}, None, "x")[0]
+    assert found(subject, None, {"userIds": data, "z": 0}, "x")[0]
+    assert subject.matches({"userIds": data})
 
 
 @pytest.mark.django_db
