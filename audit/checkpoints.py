@@ -9,7 +9,7 @@ from typing import Any
 from audit import signing
 from audit.canonical import canonical
 from audit.chain import GENESIS, timestamp
-from audit.merkle import Accumulator
+from audit.merkle import Accumulator, SpooledTree
 from audit.models import ChainHead, Company
 
 KIND = "hyrelog-checkpoint-v1"
@@ -43,11 +43,14 @@ class Links:
 
 
 class Walk:
-    """Follows a chain from its first event to where it reaches, and builds the root of its Merkle tree on the way."""
+    """Follows a chain from its first event to where it reaches, and builds its Merkle tree on the way.
 
-    def __init__(self, reach: Reach) -> None:
+    The tree is given where more of it is wanted than its root.
+    """
+
+    def __init__(self, reach: Reach, *, tree: Accumulator | SpooledTree | None = None) -> None:
         self.reach = reach
-        self._tree = Accumulator()
+        self._tree = tree or Accumulator()
         self._hash = GENESIS
 
     def take(self, links: Links) -> None:

@@ -1,7 +1,8 @@
 """Making an archive: of what was ordered, into a file, whoever ordered it: a job or a command."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -9,19 +10,22 @@ from pathlib import Path
 from typing import IO, Any
 
 from audit.chain import timestamp
-from audit.checkpoints import Walk, checkpoint, reaches
+from audit.checkpoints import Reach, Walk, checkpoint, reaches
 from audit.models import AuditEvent, Company
 from audit.personal_data import Covered, covered, excluded
 from gdpr import describing, spreadsheet, verify
 from gdpr.archiving import Archive, Entry, as_text
 from gdpr.estimating import estimate_bytes, estimate_rows
 from gdpr.progress import Advance, Meter
-from gdpr.reading import Part, read
-from gdpr.selecting import events_of_chain, rows_of_company
+from gdpr.proving import Proofs
+from gdpr.reading import AS_JSON, Part, read
+from gdpr.searching import search
+from gdpr.selecting import Selection, events_of_chain, rows_of_company
 from gdpr.subjects import Subject
 
 FORMAT, SCHEMA_VERSION = "hyrelog-export", 2
 CSV = "data/audit_auditevent.csv"
+PROOFS = "proofs/audit_auditevent.ndjson"
 
 Clock = Callable[[], datetime]
 
@@ -60,18 +64,18 @@ def make(order: Order, file: IO[bytes], *, clock: Clock, advance: Advance = lamb
     of each part; what it raises passes, and the file is of no use then. Raises audit.checkpoints.BrokenChain and
     MissingRows: there is no smaller archive.
     """
-    if order.subject is not None:
-        raise NotImplementedError("archives of scope subject are not made yet")
-    with Archive(file) as archive:
-        return _Making(order, archive, clock, advance).make()
+    with Archive(file) as archive, ExitStack() as proofs:
+        return _Making(order, archive, proofs, clock, advance).make()
 
 
 class _Making:
     """One archive in the making."""
 
-    def __init__(self, order: Order, archive: Archive, clock: Clock, advance: Advance) -> None:
+    def __init__(self, order: Order, archive: Archive, closing: ExitStack, clock: Clock, advance: Advance) -> None:
         self._order = order
         self._archive = archive
+        self._closing = closing
+        self._proofs: list[Proofs] = []
         self._clock = clock
         self._began = clock()
         self._reaches = reaches(order.company)
@@ -86,8 +90,10 @@ class _Making:
                 if table.model is AuditEvent:
                     chains = self._write_events(table, entry)
                 else:
-                    self._write(entry, table.table, read(rows_of_company(table, self._order.company)))
+                    self._write(entry, table.table, rows_of_company(table, self._order.company))
             self._counts[table.table] = entry.rows
+        if self._order.subject:
+            self._write_proofs()
         if self._order.csv:
             self._write_csv()
         signed = checkpoint(self._order.company, chains=chains, issued_at=self._began)
@@ -108,26 +114,60 @@ class _Making:
         """Write each chain up to where it reached, and follow it; the chains as the checkpoint tells of them."""
         chains = []
         for reach in self._reaches:
-            walk = Walk(reach)
-            self._write(entry, table.table, read(events_of_chain(table, reach), linked=True), walk=walk)
+            proofs = self._proofs_of(reach) if self._order.subject else None
+            walk = Walk(reach, tree=proofs and proofs.tree)
+            self._write(entry, table.table, events_of_chain(table, reach), walk=walk, proofs=proofs)
             chains.append(walk.end())
         return chains
+
+    def _proofs_of(self, reach: Reach) -> Proofs:
+        self._proofs.append(proofs := Proofs(reach))
+        self._closing.callback(proofs.close)
+        return proofs
+
+    def _write_proofs(self) -> None:
+        with self._archive.table(PROOFS, table=AuditEvent._meta.db_table) as entry:  # noqa: SLF001
+            for proofs in self._proofs:
+                for rows, text in proofs.parts():
+                    entry.write(text, rows=rows)
+                    self._meter.tell(PROOFS)
 
     def _write_csv(self) -> None:
         events = next(table for table in covered() if table.model is AuditEvent)
         with self._archive.table(CSV, table=events.table) as entry:
             entry.write(spreadsheet.heading(events).encode())
             for reach in self._reaches:
-                self._write(entry, CSV, read(events_of_chain(events, reach), line=spreadsheet.line(events)))
+                self._write(entry, CSV, events_of_chain(events, reach), line=spreadsheet.line(events))
         if entry.rows != self._counts[events.table]:
             raise MissingRows(f"{CSV} has {entry.rows} rows; there are {self._counts[events.table]} events.")
 
-    def _write(self, entry: Entry, step: str, parts: Iterator[Part], *, walk: Walk | None = None) -> None:
-        for part in parts:
+    def _write(  # noqa: PLR0913  what is read, how it is written, and what else becomes of it
+        self,
+        entry: Entry,
+        step: str,
+        selection: Selection,
+        *,
+        line: str = AS_JSON,
+        walk: Walk | None = None,
+        proofs: Proofs | None = None,
+    ) -> None:
+        for part, looked_at, rows in self._read(selection, line=line, linked=walk is not None):
             then = partial(walk.take, part.links) if walk and part.links else None
             entry.write(part.text, rows=part.rows, then=then)
-            self._meter.took(step, rows=part.rows, size=len(part.text))
+            if proofs:
+                proofs.want(rows)
+            self._meter.took(step, rows=looked_at, size=len(part.text))
         entry.wait()
+
+    def _read(
+        self, selection: Selection, *, line: str, linked: bool
+    ) -> Iterator[tuple[Part, int, Sequence[dict[str, Any]]]]:
+        """Parts, how many rows were looked at for each, and in scope `subject` the rows themselves."""
+        if self._order.subject is None:
+            yield from ((part, part.rows, ()) for part in read(selection, line=line, linked=linked))
+        else:
+            for found in search(selection, self._order.subject, line=line, linked=linked):
+                yield found.part, found.looked_at, found.rows
 
     def _seal(self, signed: dict[str, Any]) -> None:
         order, ended = self._order, self._clock()

@@ -40,7 +40,7 @@ def read(selection: Selection, *, line: str = AS_JSON, linked: bool = False) -> 
     """The selected rows in parts of bounded size, without the redacted columns; `linked` for events of one chain."""
     statement, after, limit = _statement(selection, line=line, linked=linked), selection.first, PART
     while True:
-        rows, keys, text, *links = _fetch(statement, [*selection.values, after, limit, PART_BYTES])
+        rows, keys, text, *links = fetch(statement, [*selection.values, after, limit, PART_BYTES])
         if not rows:
             return
         yield Part(rows, text, Links(keys, *links) if linked else None)
@@ -56,7 +56,7 @@ def columns(table: Covered) -> list[str]:
     return [name for name in names if name not in table.redact]
 
 
-def _fetch(statement: str, values: list[Any]) -> tuple[Any, ...]:
+def fetch(statement: str, values: list[Any]) -> tuple[Any, ...]:
     """One row, in binary: as text, each byte of the lines would come as two. Django's own cursors cannot ask for it."""
     with connection.cursor(), connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(cast("LiteralString", statement), values, binary=True)
@@ -78,13 +78,13 @@ def _statement(selection: Selection, *, line: str, linked: bool) -> str:
     return (
         f"SELECT count(*), array_agg({keyset}), convert_to(string_agg({line}, ''), 'UTF8'){links} FROM ("  # noqa: S608
         f"SELECT {chosen} FROM ("
-        f"SELECT {chosen}, sum({_weight(table)}) OVER ({before}) AS before FROM ("
+        f"SELECT {chosen}, sum({weight(table)}) OVER ({before}) AS before FROM ("
         f'SELECT {chosen} FROM "{table.table}" WHERE {selection.where} AND {keyset} > %s ORDER BY {keyset} LIMIT %s'
         f") AS looked_at) AS weighed WHERE before IS NULL OR before < %s ORDER BY {keyset}) AS chosen"
     )
 
 
-def _weight(table: Covered) -> str:
+def weight(table: Covered) -> str:
     """How many bytes a row may take, told from what is stored: to unpack each value only to size it costs much."""
     cases = " ".join(f"WHEN '{method}' THEN {times}" for method, times in MOST_COMPRESSED.items())
     large = [f.column for f in table.model._meta.concrete_fields if f.get_internal_type() in VARIABLE]  # noqa: SLF001

@@ -1,0 +1,131 @@
+"""Reading the rows that are about a person: by the same parts as `gdpr.reading`, most rows dropped where they lie.
+
+A row is about a person if one of its columns names them (`gdpr.subjects` says what that means), or if the row that it
+follows is about them: the delivery of an event, the attempt of a delivery. Postgres sorts out by a condition that finds
+too much rather than too little; what it lets pass is read as JSON and put to the exact test.
+"""
+
+import json
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection, models
+
+from audit.checkpoints import Links
+from audit.personal_data import Covered, covered
+from gdpr.reading import AS_JSON, PART, PART_BYTES, Part, columns, fetch, weight
+from gdpr.selecting import Selection
+from gdpr.subjects import Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A part of what was looked through: its rows that are about the person, by key and as lines."""
+
+    part: Part
+    looked_at: int
+    rows: Sequence[dict[str, Any]]
+
+
+def search(selection: Selection, subject: Subject, *, line: str = AS_JSON, linked: bool = False) -> Iterator[Found]:
+    """The selected rows that are about a person, in parts; `linked` as in `gdpr.reading.read`, for all looked at."""
+    condition, named = _condition(selection.table, subject)
+    statement = _statement(selection, condition, line=line, linked=linked)
+    after, limit = selection.first, PART
+    while True:
+        values = [*named, *selection.values, after, limit, PART_BYTES]
+        keys, jsons, lines, *links = fetch(statement, values)
+        if not keys:
+            return
+        candidates = [json.loads(text) for text in jsons or ()]
+        about = _about(selection.table, candidates, subject)
+        kept = [n for n, row in enumerate(candidates) if row[_key(selection.table)] in about]
+        text = "".join(lines[n] for n in kept).encode()
+        tied = Links(keys, *links) if linked else None
+        yield Found(Part(len(kept), text, tied), len(keys), [candidates[n] for n in kept])
+        after = keys[-1]
+        # Where bytes were the bound, looking at all these rows for each few would be in vain.
+        limit = min(PART, 2 * len(keys) + 8)
+
+
+def _about(table: Covered, rows: Sequence[dict[str, Any]], subject: Subject) -> set[Any]:
+    """The keys of those rows that are about the person, by the exact test."""
+    key, named = _key(table), [*_columns(table, json_columns=True), *_columns(table, json_columns=False)]
+    about = {row[key] for row in rows if subject.matches([row[column] for column in named])}
+    leader = _followed(table)
+    if leader is None:
+        return about
+    left = {row[key]: row[table.follows] for row in rows if row[key] not in about and row[table.follows] is not None}
+    leaders = _about(leader, _rows(leader, sorted(set(left.values()))), subject) if left else set()
+    return about | {one for one, followed in left.items() if followed in leaders}
+
+
+def _rows(table: Covered, keys: Sequence[Any]) -> list[dict[str, Any]]:
+    chosen = ", ".join(f'"{column}"' for column in columns(table))
+    statement = (
+        f"SELECT row_to_json(chosen)::text FROM (SELECT {chosen} "  # noqa: S608  names of the models
+        f'FROM "{table.table}" WHERE "{_key(table)}" = ANY(%s)) AS chosen'
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [[uuid.UUID(key) if isinstance(key, str) else key for key in keys]])
+        return [json.loads(text) for (text,) in cursor.fetchall()]
+
+
+def _statement(selection: Selection, condition: str, *, line: str, linked: bool) -> str:
+    """One part: keys of all rows looked at, and the JSON and the line of each that fulfils the condition."""
+    table, keyset = selection.table, selection.keyset
+    chosen = ", ".join(f'"{column}"' for column in columns(table))
+    hits = ", ".join(f'read."{column}"' for column in columns(table))
+    before = f"ORDER BY {keyset} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
+    links = ', array_agg("prev_hash"), array_agg("hash")' if linked else ""
+    return (
+        f"SELECT array_agg({keyset}), array_agg(made.json) FILTER (WHERE hit), "  # noqa: S608  names of the models
+        f"array_agg(made.line) FILTER (WHERE hit){links} FROM ("
+        f"SELECT {chosen}, hit FROM ("
+        f"SELECT {chosen}, hit, sum(CASE WHEN hit THEN {weight(table)} ELSE 0 END) OVER ({before}) AS before FROM ("
+        f"SELECT {chosen}, coalesce({condition}, FALSE) AS hit "
+        f'FROM "{table.table}" WHERE {selection.where} AND {keyset} > %s ORDER BY {keyset} LIMIT %s'
+        f") AS looked_at) AS weighed WHERE before IS NULL OR before < %s ORDER BY {keyset}) AS read "
+        f"LEFT JOIN LATERAL (SELECT row_to_json(chosen)::text AS json, {line} AS line "
+        f"FROM (SELECT {hits} WHERE read.hit) AS chosen"
+        ") AS made ON TRUE"
+    )
+
+
+def _condition(table: Covered, subject: Subject) -> tuple[str, list[Any]]:
+    """True of each row of a table that is about the person, and of some others; with its parameters."""
+    named, values = subject.condition(
+        json_columns=_columns(table, json_columns=True), text_columns=_columns(table, json_columns=False)
+    )
+    leader = _followed(table)
+    if leader is None:
+        return named, values
+    led, more = _condition(leader, subject)
+    followed = (
+        f'EXISTS (SELECT FROM "{leader.table}" WHERE "{leader.table}"."{_key(leader)}" = '
+        f'"{table.table}"."{table.follows}" AND {led})'
+    )
+    return f"(coalesce({named}, FALSE) OR {followed})", [*values, *more]
+
+
+def _columns(table: Covered, *, json_columns: bool) -> list[str]:
+    """The exported columns that hold JSON, or those that hold texts."""
+    kind = models.JSONField if json_columns else (models.CharField, models.TextField)
+    fields = table.model._meta.concrete_fields  # noqa: SLF001  Django's public way to a model's fields
+    held = {field.column for field in fields if isinstance(field, kind)}
+    return [column for column in columns(table) if column in held]
+
+
+def _followed(table: Covered) -> Covered | None:
+    """The table whose rows a table's rows follow."""
+    if table.follows is None:
+        return None
+    fields = {field.column: field for field in table.model._meta.concrete_fields}  # noqa: SLF001
+    led_by = fields[table.follows].related_model
+    return next(one for one in covered() if one.model is led_by)
+
+
+def _key(table: Covered) -> str:
+    return str(table.model._meta.pk.column)  # noqa: SLF001  Django's public way to a primary key
