@@ -6,7 +6,7 @@ from audit.personal_data import covered
 
 
 def fields() -> dict[str, dict[str, Any]]:
-    """`{table: {"meaning", "kept", "columns": {name: meaning}, "redacted": {name: reason}}}`, of every covered table."""
+    """`{table: {"meaning", "kept", "columns": {name: meaning}, "redacted": {name: reason}}}`, of all covered."""
     return {
         table.table: {
             "meaning": table.meaning,
