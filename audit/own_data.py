@@ -8,8 +8,8 @@ FOR_GOOD = "without end: what is proved of the events must stay provable"
 
 def declare() -> None:
     """Tell exports of the tables."""
-    _declare_tenants()
     _declare_events()
+    _declare_tenants()
     exclude(
         models.ChainHead,
         reason="Repeats the number and the hash of each workspace's last event, which the events show themselves.",

@@ -5,8 +5,8 @@ from django.apps import apps
 from audit.personal_data import exclude
 
 REASONS = {
-    "admin": "What operators of HyreLog did in its admin. It is about them, not about a company or the people in its"
-    " records; what they did for a company is among that company's events too.",
+    "admin": "What HyreLog's own operators did in its admin, and the names of the rows that they changed: about these"
+    " operators, not about the people in a company's records.",
     "auth": "The accounts and permissions of HyreLog's own operators. They belong to no company.",
     "contenttypes": "The names of HyreLog's own tables. They tell of no person.",
     "sessions": "Who of HyreLog's own operators is signed in to its admin. They belong to no company.",

@@ -3,11 +3,15 @@
 from collections.abc import Iterable
 
 from django.conf import settings
+from django.db.models import Func, Max, Min, TextField, Value
+from django.db.models.fields.json import KeyTextTransform
 
 from audit.models import Company
 from audit.personal_data import Recipient, cover, disclose, exclude
+from jobs.models import Job
 from webhooks import models
-from webhooks.sending.target import parse_target
+from webhooks.requesting.request import REQUEST
+from webhooks.sending.target import BlockedAddress, parse_target
 
 SIGNS = "Signs what is sent to the endpoint: whoever reads it could forge that."
 
@@ -20,20 +24,44 @@ def declare() -> None:
     reason = "Counts and times of requests, which say how an endpoint fares. They name no person and tell of no event."
     exclude(models.Endpoint, reason=reason)
     exclude(models.EndpointHour, reason=reason)
-    disclose(recipients)
+    disclose(webhooks_of)
+    disclose(requested_by)
 
 
-def recipients(company: Company) -> Iterable[Recipient]:
+def webhooks_of(company: Company) -> Iterable[Recipient]:
     """Each webhook that a company has or had; of the address only the host, since paths and queries carry tokens."""
     for webhook in models.Webhook.objects.filter(company=company).select_related("workspace").order_by("pk"):
         yield Recipient(
             kind="webhook",
             name=webhook.description or f"webhook {webhook.pk}",
-            destination=parse_target(webhook.url).origin,
+            destination=_host(webhook.url),
             receives=_events(webhook),
             since=webhook.created_at,
             until=webhook.deleted_at,
         )
+
+
+def requested_by(company: Company) -> Iterable[Recipient]:
+    """Each host that jobs of a company sent requests to, as far as the jobs are kept."""
+    url, text = KeyTextTransform("url", "payload"), TextField()
+    host = Func(url, Value("^[A-Za-z]+://[^/?#]+"), function="substring", output_field=text)
+    requests = Job.objects.of(company).filter(type=REQUEST).values(host=host).filter(host__isnull=False)
+    for row in requests.annotate(first=Min("created_at"), last=Max("created_at")).order_by("host"):
+        yield Recipient(
+            kind="request",
+            name="a host that the company had requests sent to",
+            destination=row["host"],
+            receives="what the company put into the requests, which are among the jobs for as long as these are kept",
+            since=row["first"],
+            until=row["last"],
+        )
+
+
+def _host(url: str) -> str:
+    try:
+        return parse_target(url).origin
+    except BlockedAddress:  # by a rule that came after the webhook: no reason for an export to fail
+        return "an address that HyreLog no longer sends to"
 
 
 def _events(webhook: models.Webhook) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from audit.chain import timestamp
 from audit.models import Company
 from audit.personal_data import Recipient, covered, recipients_of
-from gdpr.describing import rights
+from gdpr.describing.rights import RIGHTS
 from gdpr.models import PrivacyNotice
 from gdpr.subjects import Subject
 
@@ -25,7 +25,7 @@ def context_of(company: Company, *, scope: str, subject: Subject | None, now: da
     Each statement says whose it is (`saidBy`).
     """
     notice = PrivacyNotice.objects.filter(pk=company.pk).first() or PrivacyNotice(company=company)
-    name, ask = company.name, _whom_to_ask(company, notice)
+    name, ask = company.name, f"ask {company.name}"
     recipients = recipients_of(company)
     return {
         "company": {"id": str(company.pk), "name": name},
@@ -57,8 +57,7 @@ def context_of(company: Company, *, scope: str, subject: Subject | None, now: da
             otherwise=f"The systems of {name} sent the events to HyreLog. Where these have the data from, {name} has"
             f" not said here; {ask}.",
         ),
-        "rights": rights.rights(ask=ask),
-        "complaint": {"article": "15(1)(f), 77", "statement": rights.COMPLAINT, "saidBy": HYRELOG},
+        "rights": RIGHTS,
         "automatedDecisions": {
             "article": "15(1)(h), 22",
             "statement": "HyreLog makes no decision about anybody and builds no profile."
@@ -67,18 +66,13 @@ def context_of(company: Company, *, scope: str, subject: Subject | None, now: da
         },
         "transfers": {
             "article": "15(2), 46",
-            "statement": f"At the request of {name}, HyreLog sends or sent events to the hosts listed here, and to no"
-            " others. It does not know in which countries these are, nor by which safeguards data goes to countries"
-            f" outside the European Union; {ask}.",
+            "statement": f"At the request of {name}, HyreLog sends or sent events to the hosts listed here. It does not"
+            " know in which countries these are, nor by which safeguards data goes to countries outside the European"
+            f" Union; {ask}.",
             "saidBy": HYRELOG,
-            "destinations": sorted({one.destination for one in recipients if one.kind == "webhook"}),
+            "destinations": sorted({one.destination for one in recipients if one.kind in ("webhook", "request")}),
         },
     }
-
-
-def _whom_to_ask(company: Company, notice: PrivacyNotice) -> str:
-    contact = " ".join((notice.contact or company.contact_email).split())
-    return f"ask {contact}" if contact else f"ask {company.name}"
 
 
 def _said(text: str, *, otherwise: str) -> Statement:

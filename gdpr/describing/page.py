@@ -3,7 +3,7 @@
 import hashlib
 from base64 import b64encode
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,10 +33,10 @@ def readme(manifest: dict[str, Any], *, context: dict[str, Any]) -> str:
         "filled": [table for table in contents if table["rows"] != "0"],
         "empty": [table["title"] for table in contents if table["rows"] == "0"],
         "csv": any(file["name"] == EVENTS_CSV for file in manifest["files"]),
-        "redactions": list(_redactions(manifest["redactions"])),
-        "excluded": _by_reason(manifest["excluded"]),
+        "redactions": _redactions(manifest),
+        "excluded": _together(manifest["excluded"].items()),
         "recipients": [_recipient(one) for one in context["recipients"]],
-        "kept": [(_title(table), table.kept) for table in covered()],
+        "kept": _together((_title(table), table.kept) for table in covered()),
         # Ours, without a value in it; the page allows this style by its hash and no other.
         "style": mark_safe(style),  # noqa: S308
         "style_hash": b64encode(hashlib.sha256(style.encode()).digest()).decode(),
@@ -62,19 +62,18 @@ def _contents(counts: dict[str, int]) -> Iterator[dict[str, str]]:
             }
 
 
-def _redactions(redactions: dict[str, dict[str, str]]) -> Iterator[dict[str, str]]:
-    titles = {table.table: _title(table) for table in covered()}
-    for table, columns in redactions.items():
-        for column, reason in columns.items():
-            yield {"title": titles.get(table, table), "column": column, "reason": reason}
+def _redactions(manifest: dict[str, Any]) -> list[tuple[str, list[tuple[str, list[str]]]]]:
+    """Of each table with rows in the archive, the columns that are left out, by reason."""
+    here = [table for table in covered() if manifest["counts"].get(table.table)]
+    return [(_title(table), _together(manifest["redactions"].get(table.table, {}).items())) for table in here]
 
 
-def _by_reason(excluded: dict[str, str]) -> list[tuple[str, list[str]]]:
-    """The tables that are left out, those for the same reason together."""
-    tables = defaultdict(list)
-    for table, reason in excluded.items():
-        tables[reason].append(table)
-    return list(tables.items())
+def _together(said: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    """Each sentence with the names that it is said of, so that nothing is read twice."""
+    names = defaultdict(list)
+    for name, sentence in said:
+        names[sentence].append(name)
+    return list(names.items())
 
 
 def _recipient(one: dict[str, Any]) -> dict[str, Any]:
