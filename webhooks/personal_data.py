@@ -45,8 +45,8 @@ def requested_by(company: Company) -> Iterable[Recipient]:
     """Each host that jobs of a company sent requests to, as far as the jobs are kept."""
     url, text = KeyTextTransform("url", "payload"), TextField()
     host = Func(url, Value("^[A-Za-z]+://[^/?#]+"), function="substring", output_field=text)
-    requests = Job.objects.of(company).filter(type=REQUEST).values(host=host).filter(host__isnull=False)
-    for row in requests.annotate(first=Min("created_at"), last=Max("created_at")).order_by("host"):
+    requests = Job.objects.of(company).filter(type=REQUEST).annotate(host=host).filter(host__isnull=False)
+    for row in requests.values("host").annotate(first=Min("created_at"), last=Max("created_at")).order_by("host"):
         yield Recipient(
             kind="request",
             name="a host that the company had requests sent to",

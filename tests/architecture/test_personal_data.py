@@ -32,7 +32,7 @@ def foreign_keys(table: str) -> dict[str, str]:
 
 def faults() -> list[str]:
     """What the declarations and the schema do not say alike."""
-    declared = [table.table for table in (*covered(), *excluded())]
+    declared = [table.table for table in covered()] + [table.table for table in excluded()]
     found = [f"{table} is declared twice" for table in sorted(set(declared)) if declared.count(table) > 1]
     found += [f"{table} is declared and does not exist" for table in sorted(set(declared) - tables())]
     found += [f"{table} is not declared" for table in sorted(tables() - set(declared))]
