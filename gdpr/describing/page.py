@@ -44,10 +44,10 @@ def readme(manifest: dict[str, Any], *, context: dict[str, Any]) -> str:
     return render_to_string("gdpr/readme.html", facts)
 
 
-def _about(subject: dict[str, list[str]] | None) -> list[str]:
-    """The identifiers of the person, if the archive is about one."""
+def _about(subject: dict[str, list[str]] | None) -> list[tuple[str, str]]:
+    """The identifiers of the person, if the archive is about one, each behind its kind."""
     kinds = {"actorId": "the identifier", "email": "the e-mail address"}
-    return [f"{kinds.get(kind, kind)} {value}" for kind, values in (subject or {}).items() for value in values]
+    return [(kinds.get(kind, kind), value) for kind, values in (subject or {}).items() for value in values]
 
 
 def _contents(counts: dict[str, int]) -> Iterator[dict[str, str]]:

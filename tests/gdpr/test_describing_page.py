@@ -101,9 +101,9 @@ def test_the_page_tells_what_is_left_out_and_why(tenant: Tenant) -> None:
 
 
 def test_an_export_that_was_begun_anew_says_so(tenant: Tenant) -> None:
-    assert "was interrupted 2 times, and begun anew each time" in page(tenant.company, attempt=3).text()
-    assert "interrupted 1 time," in page(tenant.company, attempt=2).text()
-    assert "interrupted" not in page(tenant.company, attempt=1).text()
+    assert "2 earlier attempts at this archive came to no end" in page(tenant.company, attempt=3).text()
+    assert "1 earlier attempt at" in page(tenant.company, attempt=2).text()
+    assert "earlier attempt" not in page(tenant.company, attempt=1).text()
 
 
 def test_an_export_of_an_operator_needs_no_job(tenant: Tenant) -> None:
