@@ -67,9 +67,9 @@ _recipients: list[Recipients] = []
 def cover(  # noqa: PLR0913  all that a declaration says of a table
     model: type[models.Model],
     *,
-    meaning: str = "",
-    kept: str = "",
-    columns: Mapping[str, str] | None = None,
+    meaning: str,
+    kept: str,
+    columns: Mapping[str, str],
     company_column: str = "company_id",
     follows: str | None = None,
     redact: Mapping[str, str] | None = None,
@@ -77,9 +77,9 @@ def cover(  # noqa: PLR0913  all that a declaration says of a table
     """Declare that exports hold `model`, whose `company_column` names the tenant.
 
     `meaning` says what a row is, `columns` what each exported column means, `kept` for how long rows are kept;
-    `redact` maps the columns that are left out to the reasons.
+    `redact` maps the columns that are left out to the reasons. All of it is read by people who are no developers.
     """
-    declared = Covered(model, meaning, kept, columns or {}, company_column, follows, redact or {})
+    declared = Covered(model, meaning, kept, columns, company_column, follows, redact or {})
     _covered.append(declared)
 
 

@@ -10,8 +10,8 @@ class JobsConfig(AppConfig):
     name = "jobs"
 
     def ready(self) -> None:
-        from audit.personal_data import cover, exclude
-        from jobs import due, events, lanes, models, publishing, rescuing, worker  # noqa: F401  the worker's signals connect
+        from jobs import due, events, lanes, personal_data, publishing, rescuing
+        from jobs import worker as _its_signals_connect  # noqa: F401
 
         for queue in QUEUES:
             lanes.register(
@@ -24,20 +24,5 @@ class JobsConfig(AppConfig):
                 )
             )
         events.on_event(publishing.publish)
-        program_text, token = "HyreLog's own program text", "names no person"
-        cover(
-            models.Job,
-            redact={
-                "traceback": program_text,
-                "claim_token": token,
-                "secrets": "secrets in payloads, encrypted",
-                "follow_up": "may hold such secrets; the job that follows has a row of its own",
-            },
-        )
-        cover(models.JobAttempt, redact={"traceback": program_text, "worker": "names HyreLog's own machines"})
-        cover(models.JobLog)
-        exclude(models.Pause, reason="HyreLog's own operation; no tenant's data")
-        exclude(models.Throttle, reason="counts of the runtime: names companies by id, and nothing of theirs")
-        exclude(models.WorkerProcess, reason="HyreLog's own processes; no tenant's data")
-        exclude(models.Tick, reason="HyreLog's own schedule; no tenant's data")
+        personal_data.declare()
         autodiscover_modules("handlers")

@@ -5,10 +5,9 @@ class WebhooksConfig(AppConfig):
     name = "webhooks"
 
     def ready(self) -> None:
-        from audit.personal_data import cover, exclude
         from audit.recording import on_recorded
         from jobs import lanes
-        from webhooks import claiming, models, rescuing
+        from webhooks import claiming, personal_data, rescuing
         from webhooks.planning import LANE, plan_deliveries
 
         on_recorded(plan_deliveries)
@@ -21,16 +20,4 @@ class WebhooksConfig(AppConfig):
                 rescue=rescuing.rescue,
             )
         )
-        cover(
-            models.Webhook,
-            redact={
-                "encrypted_secret": "signs the deliveries; whoever reads it could forge them",
-                "encrypted_previous_secret": "signs the deliveries; whoever reads it could forge them",
-                "encrypted_headers": "may hold credentials of the endpoint",
-                "encrypted_authentication": "credentials of the endpoint",
-            },
-        )
-        exclude(models.Endpoint, reason="how the endpoint fares: counts and times of requests, which name no person")
-        exclude(models.EndpointHour, reason="counts of requests, which name no person")
-        cover(models.WebhookDelivery, redact={"claim_token": "names no person"})
-        cover(models.WebhookAttempt)
+        personal_data.declare()

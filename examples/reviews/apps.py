@@ -7,8 +7,6 @@ class ReviewsConfig(AppConfig):
     name = "reviews"
 
     def ready(self) -> None:
-        from audit.personal_data import cover
-        from reviews import models
+        from reviews import personal_data
 
-        cover(models.Connector)
-        cover(models.Review)
+        personal_data.declare()
