@@ -52,8 +52,13 @@ class Folder(FileSystemStorage):
         return not self.exists(name)
 
     def reach(self) -> None:
-        if not os.access(self._folder(), os.R_OK | os.W_OK | os.X_OK):
-            raise StorageUnavailable(f"The folder {self.location} cannot be written to: this account needs all rights.")
+        folder = Path(self.location)
+        # Whoever looks makes no folder: made by another account, it would be of no use to the workers.
+        present = next(path for path in (folder, *folder.parents) if path.exists())
+        if not (present.is_dir() and os.access(present, os.R_OK | os.W_OK | os.X_OK)):
+            raise StorageUnavailable(
+                f"{present} is no folder that this account may read and write; {folder} needs one."
+            )
 
     def _folder(self) -> Path:
         folder = Path(self.location)

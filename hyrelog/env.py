@@ -187,6 +187,10 @@ class Environment:
 
         return self._read(name, nowhere, parse, "a URL such as postgres://user:password@host:5432/hyrelog", secret=True)
 
+    def pass_on(self, prefix: str) -> None:
+        """Put what the file says by names that begin so into the environment, for a library that reads it there."""
+        os.environ.update({name: value for name, value in self._values.items() if name.startswith(prefix)})
+
     def _read(self, name: str, default: T, parse: Callable[[str], T], rule: str, *, secret: bool = False) -> T:
         raw = self._values.get(name)
         if raw is None:
