@@ -57,7 +57,7 @@ class Bucket(S3Storage):  # type: ignore[misc]  # it has no types
         try:
             return self.connection.meta.client
         except ValueError as error:
-            rule = f"its endpoint (AWS_ENDPOINT_URL_S3) or region is no valid one: {error}"
+            rule = "the endpoint (AWS_ENDPOINT_URL_S3) is no URL such as https://s3.example.com."
             raise StorageUnavailable(f"Bucket {self.bucket_name!r}: {rule}") from error
 
     def exists(self, name: str) -> bool:
@@ -149,7 +149,7 @@ class Bucket(S3Storage):  # type: ignore[misc]  # it has no types
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
-        """Tell what boto3 raises in words of ours; what comes with its own text of the storage may hold anything."""
+        """Tell what boto3 raises in words of ours: its own may hold what the storage answered, whatever that is."""
         try:
             yield
         except (BotoCoreError, ClientError) as error:
@@ -167,7 +167,7 @@ def _rule(error: BotoCoreError | ClientError) -> str:
         case NoCredentialsError() | PartialCredentialsError():
             return "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role."
         case NoConnection() | HTTPClientError():
-            return f"no answer within the time ({type(error).__name__}): its endpoint is AWS_ENDPOINT_URL_S3, or AWS."
+            return f"no connection, or no answer in time ({type(error).__name__}): look at AWS_ENDPOINT_URL_S3."
         case _:
             return f"{type(error).__name__}: look at the AWS_ variables."
 

@@ -187,7 +187,7 @@ class Environment:
 
         return self._read(name, nowhere, parse, "a URL such as postgres://user:password@host:5432/hyrelog", secret=True)
 
-    def pass_on(self, prefix: str) -> None:
+    def pass_on(self, *, prefix: str) -> None:
         """Put what the file says by names that begin so into the environment, for a library that reads it there."""
         os.environ.update({name: value for name, value in self._values.items() if name.startswith(prefix)})
 

@@ -104,7 +104,7 @@ OPERATORS_EMAIL = env.recipients("OPERATORS_EMAIL")
 EXPORT_STORAGE = env.storage("EXPORT_STORAGE", HYRELOG_HOME / "exports")
 STORAGES: dict[str, dict[str, Any]] = {**global_settings.STORAGES, "exports": {"BACKEND": "gdpr.folder.Folder"}}
 if isinstance(EXPORT_STORAGE, S3Location):
-    env.pass_on("AWS_")  # credentials, region and endpoint are boto3's own affair
+    env.pass_on(prefix="AWS_")  # credentials, region and endpoint are boto3's own affair
     STORAGES["exports"] = {
         "BACKEND": "gdpr.bucket.Bucket",
         "OPTIONS": {"bucket_name": EXPORT_STORAGE.bucket, "location": EXPORT_STORAGE.prefix},

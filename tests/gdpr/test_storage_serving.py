@@ -20,6 +20,7 @@ from tests.api import Api
 from tests.conftest import Tenant, open_tenant
 from tests.gdpr.s3_server import S3Bucket, as_settings
 from tests.jobs.steps import run_next
+from tests.system import wait_until
 
 
 @pytest.fixture
@@ -97,6 +98,15 @@ def test_an_export_into_a_bucket_that_does_not_take_it_is_tried_again(
 def test_a_worker_that_stops_leaves_nothing_in_the_bucket(work: Work, bucket: S3Bucket) -> None:
     job = work(stopping=lambda: True)
     assert (job.status, bucket.keys, bucket.uploads) == ("PENDING", [], [])
+
+
+def test_an_export_that_is_stopped_while_it_is_sent_leaves_nothing_in_the_bucket(work: Work, bucket: S3Bucket) -> None:
+    bucket.gate.hold_after(1)  # the request that begins the upload, and none after it
+    job = work(stopping=lambda: bool(bucket.uploads))
+    assert (job.status, job.attempt) == ("PENDING", 0)
+    bucket.gate.hold_after(None)
+    wait_until(lambda: not bucket.uploads, seconds=20, what="the upload's end")
+    assert bucket.keys == []
 
 
 def test_a_download_whose_storage_does_not_answer_is_503_and_the_link_stays_good(
