@@ -15,7 +15,7 @@ from gdpr.models import ExportArchive
 from gdpr.models.archive import KEPT_FOR
 from gdpr.requesting import EXPORT
 from jobs.backoff import exponential
-from jobs.context import JobContext, Stopped
+from jobs.context import JobContext, Retryable, Stopped
 from jobs.registry import FOREVER, handler
 
 
@@ -33,7 +33,10 @@ from jobs.registry import FOREVER, handler
 def export(context: JobContext) -> dict[str, Any]:
     """Make an archive; each attempt begins anew, and finds its work done where only the settling was lost."""
     done = ExportArchive.objects.filter(job=context.job).first()
-    return _result(done or _make(context))
+    try:
+        return _result(done or _make(context))
+    except storage.StorageUnavailable as error:
+        raise Retryable(str(error)) from error
 
 
 def _make(context: JobContext) -> ExportArchive:
@@ -65,7 +68,7 @@ def _make(context: JobContext) -> ExportArchive:
         archiving.verify(file)
         sha256, size = archiving.sha256_of(file)
         # The file comes first: a record without a file would promise what is not there.
-        storage.publish(name, file)
+        storage.publish(name, file, advance=lambda _: context.check())
     try:
         with transaction.atomic():
             context.hold_claim()

@@ -231,8 +231,8 @@ def test_a_worker_that_lost_its_job_leaves_nothing_behind(
 ) -> None:
     publish = storage.publish
 
-    def publish_late(*args: Any) -> None:
-        publish(*args)
+    def publish_late(*args: Any, **kwargs: Any) -> None:
+        publish(*args, **kwargs)
         Job.objects.update(claim_token=tenant.company.id)  # somebody else has it now
 
     monkeypatch.setattr(storage, "publish", publish_late)
