@@ -4,6 +4,7 @@ What a link allows is told where it is declared (`DownloadLink`).
 """
 
 import asyncio
+import logging
 import re
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -22,6 +23,8 @@ from audit import recording
 from audit.api.errors import ApiError, not_found
 from gdpr import storage
 from gdpr.models import DownloadLink
+
+logger = logging.getLogger(__name__)
 
 CHUNK = 256 * 1024
 LAST = 32 * 1024
@@ -61,7 +64,7 @@ def download(request: HttpRequest, token: str, *, now: datetime) -> HttpResponse
     size, etag = link.archive.size, f'"{link.archive.sha256}"'
     start, end = _range(request, size=size, etag=etag)
     _refuse(link, start, end, now=now)
-    if not storage.holds(link.archive.file):
+    if not _at_hand(link.archive.file):
         raise ApiError(503, "unavailable", "The archive's file is not at hand on this server. Tell its operator.")
     partial = (start, end) != (0, size)
     headers = {
@@ -79,6 +82,16 @@ def download(request: HttpRequest, token: str, *, now: datetime) -> HttpResponse
     if request.method == "HEAD":
         return HttpResponse(status=status, headers=headers)
     return StreamingHttpResponse(_bytes(_begin(link, start, end, now=now)), status=status, headers=headers)
+
+
+def _at_hand(name: str) -> bool:
+    """Raises ApiError (503); why the storage does not answer is for the operator alone."""
+    try:
+        return storage.holds(name)
+    except storage.StorageUnavailable as error:
+        logger.error("The archive %s cannot be served: %s", name, error)  # noqa: TRY400  it says it all
+        text = "The storage of archives does not answer. Try again in a minute, or tell the operator."
+        raise ApiError(503, "unavailable", text, headers={"Retry-After": "60"}) from error
 
 
 def _range(request: HttpRequest, *, size: int, etag: str) -> tuple[int, int]:
@@ -121,8 +134,9 @@ def _begin(link: DownloadLink, start: int, end: int, *, now: datetime) -> Transf
 async def _bytes(transfer: Transfer) -> AsyncIterator[bytes]:
     """The bytes, read and noted by a thread; the link is let go however the transfer ends."""
     at, last = transfer.start, max(transfer.start, transfer.end - LAST)
-    file = await sync_to_async(storage.open_file)(transfer.link.archive.file)
+    file: IO[bytes] | None = None
     try:
+        file = await sync_to_async(storage.open_file)(transfer.link.archive.file)
         while at < transfer.end:
             if at == last and transfer.serves_the_end:
                 yield b""  # the server asks for more once nearly all before it has left
@@ -131,7 +145,8 @@ async def _bytes(transfer: Transfer) -> AsyncIterator[bytes]:
             yield await sync_to_async(_read)(file, transfer, at, until)
             at = until
     finally:
-        file.close()
+        if file is not None:
+            file.close()
         # A client closes as soon as it has the last byte: the disconnect must not cancel what notes that.
         await asyncio.shield(sync_to_async(_end)(transfer, complete=at == transfer.end))
 

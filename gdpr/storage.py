@@ -1,83 +1,128 @@
-"""Where archives lie: a folder (EXPORT_STORAGE). A name appears there only with its whole file behind it."""
+"""Where archives lie: a folder, or a bucket of S3-compatible storage (EXPORT_STORAGE, `STORAGES["exports"]`).
 
-import os
+A name appears there only with its whole file behind it.
+"""
+
+import errno
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from pathlib import Path
-from typing import IO
+from typing import IO, Any, Protocol, cast
 
-from django.conf import settings
+from django.core.files.storage import storages
 
 _OURS = re.compile(r"(\.)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]+\.zip(?(1)\.part)")
 """An archive is named for its job and attempt; a draft is hidden, and partial."""
 
+Advance = Callable[[int], None]
+"""Told how many more bytes are in the storage, several times a second; what it raises ends the publishing."""
+
+
+class StorageUnavailable(OSError):
+    """The storage of archives did not do what was asked of it: the text names the place and the rule, and no secret."""
+
+
+class ArchiveStorage(Protocol):
+    """What archives ask of a storage: Django's own interface, and drafts, which it lacks.
+
+    Each method raises StorageUnavailable, or another OSError.
+    """
+
+    def exists(self, name: str) -> bool: ...
+
+    def size(self, name: str) -> int:
+        """Raises FileNotFoundError."""
+
+    def delete(self, name: str) -> None:
+        """A file or a draft; one that is gone is no error."""
+
+    def open(self, name: str, mode: str = "rb") -> Any:
+        """Raises FileNotFoundError."""
+
+    def draft(self, name: str) -> AbstractContextManager[IO[bytes]]: ...
+
+    def publish(self, name: str, file: IO[bytes], *, advance: Advance) -> None: ...
+
+    def listing(self, stem: str) -> Iterator[tuple[str, datetime]]:
+        """Files whose names begin with `stem`, and when each was last written to; drafts are called `.<name>.part`."""
+
+    def may_be_elsewhere(self, name: str) -> bool: ...
+
+    def reach(self) -> None:
+        """Raise where archives could not be kept."""
+
+
+def draft_name(name: str) -> str:
+    """What a file is called until it is published."""
+    return f".{name}.part"
+
 
 @contextmanager
-def draft(name: str) -> Iterator[IO[bytes]]:
-    """An empty file to write to and read back, for `publish`; gone afterwards unless it was published."""
-    folder = _folder()
-    path = folder / f".{name}.part"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+def naming_full_disk(folder: str) -> Iterator[None]:
+    """Raise StorageUnavailable where the disk that holds drafts is full: the system's own error names no folder."""
     try:
-        with os.fdopen(descriptor, "w+b") as file:
-            yield file
-    finally:
-        path.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        rule = "make room there, or name another folder (EXPORT_STORAGE, or TMPDIR where archives go to S3)"
+        raise StorageUnavailable(f"The disk of {folder}, where archives are written, is full: {rule}.") from error
 
 
-def publish(name: str, file: IO[bytes], *, advance: Callable[[int], None] = lambda _: None) -> None:
-    """Give a draft its name, once all of it is on the disk. `advance` is told of its bytes."""
-    file.flush()
-    os.fsync(file.fileno())
-    folder = _folder()
-    (folder / f".{name}.part").replace(folder / name)
-    _sync(folder)
-    advance(file.tell())
+def draft(name: str) -> AbstractContextManager[IO[bytes]]:
+    """An empty file on this machine to write to and read back, for `publish`; gone afterwards unless it was published.
+
+    A full disk is a StorageUnavailable that names its folder.
+    """
+    return _storage().draft(name)
+
+
+def publish(name: str, file: IO[bytes], *, advance: Advance = lambda _: None) -> None:
+    """Give a draft its name, once the storage has all of it. What `advance` raises comes through within two seconds."""
+    _storage().publish(name, file, advance=advance)
 
 
 def open_file(name: str) -> IO[bytes]:
-    """A published file, to read."""
-    return (_folder() / name).open("rb")
+    """A published file, to read and to seek in; raises FileNotFoundError. Reads cost about what they read."""
+    return cast("IO[bytes]", _storage().open(name, "rb").file)
 
 
 def holds(name: str) -> bool:
     """Whether a published file is here: a folder that machines do not share has only what was made on this one."""
-    return (_folder() / name).is_file()
+    return _storage().exists(name)
+
+
+def may_be_elsewhere(name: str) -> bool:
+    """Whether a file is not here, but may be on another machine: a folder may not be shared, a bucket always is."""
+    return _storage().may_be_elsewhere(name)
+
+
+def size(name: str) -> int:
+    """The bytes of a published file; raises FileNotFoundError."""
+    return _storage().size(name)
 
 
 def delete(name: str) -> None:
-    """Delete a published file; one that is gone is no error."""
-    (_folder() / name).unlink(missing_ok=True)
+    """Delete a published file, or a draft that `strays` named; one that is gone is no error."""
+    _storage().delete(name)
 
 
 def clear(stem: str) -> None:
     """Delete every file, draft or published, whose name begins with `stem`: what attempts that died left behind."""
-    for path in [*_folder().glob(f".{stem}*"), *_folder().glob(f"{stem}*")]:
-        path.unlink(missing_ok=True)
+    for name, _ in _storage().listing(stem):
+        delete(name)
 
 
 def strays(*, before: datetime) -> set[str]:
     """The names of archives and of drafts that nobody wrote to since `before`; files that are not ours are left out."""
-    found = set()
-    for path in _folder().iterdir():
-        with suppress(FileNotFoundError):  # an export has just published or given up its draft
-            if _OURS.fullmatch(path.name) and path.is_file() and path.stat().st_mtime < before.timestamp():
-                found.add(path.name)
-    return found
+    return {name for name, written_at in _storage().listing("") if written_at < before and _OURS.fullmatch(name)}
 
 
-def _sync(folder: Path) -> None:
-    """Have the names in a folder survive a power cut: a file's own fsync says nothing of its name."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def reach() -> None:
+    """Raise OSError where archives could not be kept; StorageUnavailable says why."""
+    _storage().reach()
 
 
-def _folder() -> Path:
-    folder = Path(settings.EXPORT_STORAGE)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
+def _storage() -> ArchiveStorage:
+    return cast("ArchiveStorage", storages["exports"])

@@ -1,13 +1,17 @@
 """System checks: a bad setting stops the process at its start, with a hint."""
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
+from django.core.exceptions import ImproperlyConfigured
 
 from audit.signing import parse_key
+from gdpr import storage
+from hyrelog.env import S3Location
 from hyrelog.settings import env
 
 
@@ -70,6 +74,33 @@ def webhook_health(**_: Any) -> Sequence[CheckMessage]:
         return []
     message = "WEBHOOK_WARN_AFTER_HOURS is not less than WEBHOOK_DISABLE_AFTER_HOURS."
     return [Error(message, hint="Leave time between the warning and the end.", id="hyrelog.E004")]
+
+
+@register()
+def export_storage(**_: Any) -> Sequence[CheckMessage]:
+    """hyrelog.E005: archives would go to S3, and the libraries for it are missing."""
+    if not isinstance(settings.EXPORT_STORAGE, S3Location):
+        return []
+    try:
+        for library in ("boto3", "storages.backends.s3"):
+            import_module(library)
+    except (ImportError, ImproperlyConfigured) as error:
+        hint = "Install them: pip install boto3 django-storages, or HyreLog with its extra `s3`."
+        return [Error(f"EXPORT_STORAGE names a bucket: {error}", hint=hint, id="hyrelog.E006")]
+    return []
+
+
+@register(deploy=True)
+def reachable_storage(**_: Any) -> Sequence[CheckMessage]:
+    """hyrelog.W002: archives cannot be kept where EXPORT_STORAGE says."""
+    if export_storage():
+        return []
+    try:
+        storage.reach()
+    except OSError as error:
+        hint = "Exports will fail until this is mended; docs/deployment.md tells what S3 takes."
+        return [Warning(f"EXPORT_STORAGE is of no use: {error}", hint=hint, id="hyrelog.W002")]
+    return []
 
 
 @register(deploy=True)

@@ -8,6 +8,7 @@ of them at once, each with its hint, before any process starts its work.
 
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parseaddr
@@ -18,6 +19,20 @@ import dj_database_url
 
 T = TypeVar("T")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+_S3 = re.compile(
+    r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])"
+    r"(?:/(?P<prefix>(?!\.)[A-Za-z0-9_.=-]+(?:/(?!\.)[A-Za-z0-9_.=-]+)*))?/?"
+)
+
+
+@dataclass(frozen=True)
+class S3Location:
+    """A bucket, and what the names of objects in it begin with; empty for nothing."""
+
+    bucket: str
+    prefix: str
 
 
 @dataclass(frozen=True)
@@ -122,15 +137,18 @@ class Environment:
 
         return self._read(name, (), parse, "e-mail addresses, comma-separated, such as ops@example.com,cto@example.com")
 
-    def folder(self, name: str, default: Path) -> Path:
-        """The absolute path of a folder, which need not exist yet."""
+    def storage(self, name: str, default: Path | S3Location) -> Path | S3Location:
+        """The absolute path of a folder, which need not exist yet, or `s3://bucket/prefix`."""
 
-        def parse(raw: str) -> Path:
+        def parse(raw: str) -> Path | S3Location:
+            if match := _S3.fullmatch(raw):
+                return S3Location(bucket=match["bucket"], prefix=match["prefix"] or "")
             if not Path(raw).is_absolute():
                 raise ValueError
             return Path(raw)
 
-        return self._read(name, default, parse, "the absolute path of a folder, such as /var/lib/hyrelog/exports")
+        rule = "the absolute path of a folder, such as /var/lib/hyrelog/exports, or a bucket, as in s3://bucket/prefix"
+        return self._read(name, default, parse, rule, secret="@" in self._values.get(name, ""))
 
     def schedule(self, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
         """Comma-separated pauses in seconds; 1 to 20 of them, each at most 30 days."""
@@ -168,6 +186,10 @@ class Environment:
             return {**dj_database_url.parse(raw)}
 
         return self._read(name, nowhere, parse, "a URL such as postgres://user:password@host:5432/hyrelog", secret=True)
+
+    def pass_on(self, *, prefix: str) -> None:
+        """Put what the file says by names that begin so into the environment, for a library that reads it there."""
+        os.environ.update({name: value for name, value in self._values.items() if name.startswith(prefix)})
 
     def _read(self, name: str, default: T, parse: Callable[[str], T], rule: str, *, secret: bool = False) -> T:
         raw = self._values.get(name)

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import django_stubs_ext
+from django.conf import global_settings
 
-from hyrelog.env import Environment
+from hyrelog.env import Environment, S3Location
 
 django_stubs_ext.monkeypatch()  # Django's generic classes take their types at run time too
 
@@ -102,7 +103,14 @@ OPERATORS_EMAIL = env.recipients("OPERATORS_EMAIL")
 
 # --- GDPR -------------------------------------------------------------------------------------------------------
 
-EXPORT_STORAGE = env.folder("EXPORT_STORAGE", HYRELOG_HOME / "exports")
+EXPORT_STORAGE = env.storage("EXPORT_STORAGE", HYRELOG_HOME / "exports")
+STORAGES: dict[str, dict[str, Any]] = {**global_settings.STORAGES, "exports": {"BACKEND": "gdpr.folder.Folder"}}
+if isinstance(EXPORT_STORAGE, S3Location):
+    env.pass_on(prefix="AWS_")  # credentials, region and endpoint are boto3's own affair
+    STORAGES["exports"] = {
+        "BACKEND": "gdpr.bucket.Bucket",
+        "OPTIONS": {"bucket_name": EXPORT_STORAGE.bucket, "location": EXPORT_STORAGE.prefix},
+    }
 GDPR_EXPORTS_PER_DAY = env.integer("GDPR_EXPORTS_PER_DAY", 5, least=1, most=10_000)
 
 # --- E-mail -----------------------------------------------------------------------------------------------------

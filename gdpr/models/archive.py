@@ -79,12 +79,12 @@ class ExportArchive(models.Model):
         return self.status == Status.READY and now < self.expires_at
 
     def expire(self) -> bool:
-        """Delete the file; says whether there was one to delete.
+        """Delete the file; says whether the archive is at its end.
 
-        Where there is none, it may well lie on another machine, if EXPORT_STORAGE is not shared as it should be: then
-        the archive stays READY, to be tried again from there.
+        Where a folder has none, it may well lie on another machine, if EXPORT_STORAGE is not shared as it should be:
+        then the archive stays READY, to be tried again from there. What a bucket does not have is gone.
         """
-        if not storage.holds(self.file):
+        if storage.may_be_elsewhere(self.file):
             logger.warning(
                 "The file %s of an expired archive is not in EXPORT_STORAGE on this machine and cannot be deleted from "
                 "here. If it lies on another machine, share the folder; if it is gone for good, put an empty file of "

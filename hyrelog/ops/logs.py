@@ -77,6 +77,7 @@ def configure(options: Mapping[str, Any]) -> None:
                 "celery.worker.strategy": {"level": "WARNING"},
                 "celery.app.trace": {"level": "WARNING"},
                 "celery.beat": {"level": "WARNING"},
+                "botocore": {"level": "WARNING"},  # it tells of each client where its credentials came from
                 "urllib3": {"level": "ERROR"},  # its warnings name URLs, whose paths may hold tokens
                 "flower.inspector": {"level": "ERROR"},  # it warns until the first worker has answered
                 # uvicorn has made its own by now; its lines are to look like all others.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hyrelog.env import Environment, parse_env_file
+from hyrelog.env import Environment, S3Location, parse_env_file
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -159,14 +159,82 @@ def test_what_the_database_url_says_of_tls_is_kept(tmp_path: Path) -> None:
     assert "'prepare_threshold': None" in done.stdout
 
 
-@pytest.mark.parametrize("storage", ["s3://bucket/prefix", "relative/folder"])
-def test_a_storage_that_is_no_absolute_folder_is_refused(storage: str, tmp_path: Path) -> None:
-    environment = os.environ | {"EXPORT_STORAGE": storage, "HYRELOG_HOME": str(tmp_path)}
-    done = subprocess.run(
-        COMMANDS["manage.py"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+@pytest.mark.parametrize(
+    "storage",
+    [
+        "relative/folder",
+        "s3://",
+        "s3://UPPER/x",
+        "s3://b/x",
+        "s3://bucket/../x",
+        "s3://bucket//x",
+        "s3://bucket/x?acl=1",
+    ],
+)
+def test_a_storage_that_is_neither_folder_nor_bucket_is_refused(storage: str, tmp_path: Path) -> None:
+    env = read(tmp_path, EXPORT_STORAGE=storage)
+    assert env.storage("EXPORT_STORAGE", tmp_path) == tmp_path
+    (problem,) = env.problems
+    assert f"EXPORT_STORAGE={storage!r} is not the absolute path of a folder" in problem.message
+    assert "s3://bucket/prefix" in problem.hint
+
+
+def test_a_storage_s_credentials_are_never_shown(tmp_path: Path) -> None:
+    env = read(tmp_path, EXPORT_STORAGE="s3://key:hunter2@bucket/prefix")
+    env.storage("EXPORT_STORAGE", tmp_path)
+    assert "hunter2" not in env.problems[0].message + env.problems[0].hint
+
+
+@pytest.mark.parametrize(
+    ("storage", "bucket", "prefix"),
+    [
+        ("s3://hyrelog", "hyrelog", ""),
+        ("s3://hyrelog/", "hyrelog", ""),
+        ("s3://my.own-bucket/a/b_c-1/", "my.own-bucket", "a/b_c-1"),
+    ],
+)
+def test_a_storage_in_s3_is_a_bucket_and_a_prefix(storage: str, bucket: str, prefix: str, tmp_path: Path) -> None:
+    env = read(tmp_path, EXPORT_STORAGE=storage)
+    assert env.storage("EXPORT_STORAGE", tmp_path) == S3Location(bucket=bucket, prefix=prefix)
+    assert env.problems == []
+
+
+def test_the_file_names_a_storage_of_django_and_the_credentials_for_it(tmp_path: Path) -> None:
+    lines = [
+        "EXPORT_STORAGE=s3://hyrelog/archives",
+        "AWS_ACCESS_KEY_ID=k",
+        "AWS_ENDPOINT_URL_S3=https://s3.example.com",
+    ]
+    (tmp_path / "env").write_text("\n".join(lines))
+    ask = (
+        "import django; django.setup(); from django.core.files.storage import storages; s = storages['exports']; "
+        "print(type(s).__name__, s.bucket_name, s.location, s.access_key, s.client.meta.endpoint_url)"
     )
+    own = {"HYRELOG_HOME": str(tmp_path), "DJANGO_SETTINGS_MODULE": "hyrelog.settings", "AWS_SECRET_ACCESS_KEY": "s"}
+    done = subprocess.run(
+        [sys.executable, "-c", ask],
+        cwd=ROOT,
+        env=os.environ | own,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.split() == ["Bucket", "hyrelog", "archives", "k", "https://s3.example.com"]
+
+
+@pytest.mark.parametrize("library", ["boto3", "storages"])
+def test_a_bucket_without_the_libraries_for_it_stops_the_start(library: str, tmp_path: Path) -> None:
+    (tmp_path / library).mkdir()
+    (tmp_path / library / "__init__.py").write_text("raise ImportError('not installed here')")
+    environment = os.environ | {"EXPORT_STORAGE": "s3://hyrelog", "HYRELOG_HOME": str(tmp_path)}
+    done = subprocess.run(
+        COMMANDS["manage.py"], cwd=ROOT, env=environment | {"PYTHONPATH": str(tmp_path)}, capture_output=True,
+        text=True, timeout=60, check=False,
+    )  # fmt: skip
     assert done.returncode != 0
-    assert f"EXPORT_STORAGE={storage!r} is not the absolute path of a folder" in done.stderr
+    assert "hyrelog.E006" in done.stderr
+    assert "django-storages" in done.stderr
 
 
 def test_networks_set_but_empty_open_none(tmp_path: Path) -> None:
