@@ -115,7 +115,7 @@ class _Making:
         chains = []
         for reach in self._reaches:
             proofs = self._proofs_of(reach) if self._order.subject else None
-            walk = Walk(reach, tree=proofs and proofs.tree)
+            walk = Walk(reach, tree=proofs.tree if proofs else None)
             self._write(entry, table.table, events_of_chain(table, reach), walk=walk, proofs=proofs)
             chains.append(walk.end())
         return chains

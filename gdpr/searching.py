@@ -54,10 +54,10 @@ def _about(table: Covered, rows: Sequence[dict[str, Any]], subject: Subject) -> 
     """The keys of those rows that are about the person, by the exact test."""
     key, named = _key(table), [*_columns(table, json_columns=True), *_columns(table, json_columns=False)]
     about = {row[key] for row in rows if subject.matches([row[column] for column in named])}
-    leader = _followed(table)
-    if leader is None:
+    leader, follows = _followed(table), table.follows
+    if leader is None or follows is None:
         return about
-    left = {row[key]: row[table.follows] for row in rows if row[key] not in about and row[table.follows] is not None}
+    left = {row[key]: row[follows] for row in rows if row[key] not in about and row[follows] is not None}
     leaders = _about(leader, _rows(leader, sorted(set(left.values()))), subject) if left else set()
     return about | {one for one, followed in left.items() if followed in leaders}
 

@@ -49,9 +49,9 @@ class Opened:
         return [*map(str, report.faults), *report.unchecked]
 
 
-def make_one(company: Company, *, advance: Advance = lambda _: None, csv: bool = False) -> Opened:
+def make_one(company: Company, *, advance: Advance = lambda _: None, **fields: Any) -> Opened:
     file = io.BytesIO()
-    return Opened(file, make(order(company, csv=csv), file, clock=timezone.now, advance=advance))
+    return Opened(file, make(order(company, **fields), file, clock=timezone.now, advance=advance))
 
 
 def events_table() -> Covered:
