@@ -39,7 +39,7 @@ MOST_TEXT = 32 * 1024 * 1024
 MOST_DIRECTORY = 1024 * 1024
 """Bytes of a zip's directory, and of any other read from a zip."""
 MOST_SHOWN = 50
-"""Faults that are kept; the rest is counted."""
+"""Faults that are kept, chains that are named; the rest is counted."""
 
 Advance = Callable[[int], object]
 Archive = Union[str, Path, IO[bytes]]  # noqa: UP007  Python 3.9 has no other way
@@ -338,7 +338,8 @@ _TIME = _matching("a time in UTC with six digits and Z", r"[0-9]{4}-[0-9]{2}-[0-
 _KEY_ID = _matching("16 lower-case hex characters", "[0-9a-f]{16}")
 _SIGNED = _matching("128 lower-case hex characters", "[0-9a-f]{128}")
 _NAME = _matching(
-    "the name of a file inside the archive", r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*"
+    "the name of a file inside the archive",
+    r"(?!.*\.\.)(?!.{201})[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*",
 )
 _SUBJECT = _Rule(
     "lists of texts",
@@ -679,7 +680,11 @@ def _manifest(run: _Run) -> dict[str, Any] | None:
 
 
 def _check_checkpoint(run: _Run, file: str, checkpoint: Mapping[str, Any]) -> None:
-    message = b"hyrelog-checkpoint-v1\n" + canonical(checkpoint["body"])
+    try:
+        message = b"hyrelog-checkpoint-v1\n" + canonical(checkpoint["body"])
+    except ValueError as error:
+        run.report.fault(file, f"the checkpoint has no canonical form: {error}")
+        return
     run.check_signature(f"{file}, checkpoint", message, by=checkpoint["keyId"], signature=checkpoint["signature"])
     workspaces = [head["workspaceId"] for head in checkpoint["body"]["chains"]]
     if any(one >= other for one, other in zip(workspaces, workspaces[1:])):  # noqa: B905, RUF007  newer than 3.9
@@ -693,11 +698,12 @@ def _check_agreement(manifest: Mapping[str, Any], report: Report) -> None:
         report.fault(MANIFEST, "the subject does not go with the scope")
     counts = {}
     for listed in manifest["files"]:
-        name = listed["name"]
-        if name.startswith("data/") and name.endswith(".ndjson"):
-            counts[name[len("data/") : -len(".ndjson")]] = listed["rows"]
-        if (listed["rows"] is None) == name.startswith(("data/", "proofs/")):
-            report.fault(MANIFEST, f"{name} is listed with rows that do not go with its name")
+        folder, _, rest = listed["name"].rpartition("/")
+        table, _, kind = rest.partition(".")
+        if (folder, kind) == ("data", "ndjson"):
+            counts[table] = listed["rows"]
+        if (listed["rows"] is None) != (not folder) or listed["table"] != (table if folder else None):
+            report.fault(MANIFEST, f"{listed['name']} is listed with rows or a table that do not go with its name")
     if counts != manifest["counts"]:
         report.fault(MANIFEST, "the counts are not the rows of the files")
 
@@ -1028,15 +1034,17 @@ def describe(report: Report) -> Iterator[str]:
 
 def _described(report: Report) -> Iterator[str]:
     if manifest := report.manifest:
-        scope = "everything" if manifest["scope"] == "company" else f"subject {json.dumps(manifest['subject'])}"
+        scope = "everything" if manifest["scope"] == "company" else f"subject {_dumps(manifest['subject'])}"
         yield f"HyreLog export of company {manifest['company']['name']} ({manifest['company']['id']}), {scope}"
         yield f"  requested at {manifest['request']['requestedAt']} by {manifest['request']['requestedBy']}"
         yield f"  read from {manifest['readFrom']} until {manifest['readUntil']}, attempt {manifest['attempt']}"
         body, key = manifest["checkpoint"]["body"], manifest["checkpoint"]["keyId"]
         yield f"  checkpoint of {body['issuedAt']} over {len(body['chains']):,} chains, by key {key}"
-        for head in body["chains"]:
+        for head in body["chains"][:MOST_SHOWN]:
             name = manifest["workspaces"].get(head["workspaceId"], "")
             yield f"    {head['workspaceId']} {name}: {head['seq']:,} events, hash {head['hash']}"
+        if len(body["chains"]) > MOST_SHOWN:
+            yield f"    and {len(body['chains']) - MOST_SHOWN:,} more"
     yield f"Checked: {report.files:,} files, {report.bytes:,} bytes, {report.events:,} events"
     if report.fault_count:
         yield f"Faults: {report.fault_count:,}"

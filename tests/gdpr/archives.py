@@ -195,7 +195,9 @@ def export(
     files: Files = {
         "data/audit_company.ndjson": b'{"id":"1","name":"Acme"}\n',
         EVENTS: b"".join(map(as_postgres, rows)),
-        "data/audit_auditevent.csv": b"".join([b"seq,text\r\n", *[b'%d,"two\r\nlines"\r\n' % row["seq"] for row in rows]]),
+        "data/audit_auditevent.csv": b"".join(
+            [b"seq,text\r\n", *[b'%d,"two\r\nlines"\r\n' % row["seq"] for row in rows]]
+        ),
     }
     if chosen:
         files[PROOFS] = b"".join(_proof(row, of) for row in rows)
@@ -245,10 +247,10 @@ def relist(files: Files, *, signer: Signer = HYRELOG, **changes: Any) -> Files:
 
 
 def listed(name: str, data: bytes, *, rows: int | None) -> dict[str, Any]:
-    table = name.removeprefix("data/").removesuffix(".ndjson")
+    folder, _, rest = name.rpartition("/")
     return {
         "name": name,
-        "table": table if name == f"data/{table}.ndjson" else None,
+        "table": rest.partition(".")[0] if folder else None,
         "rows": rows,
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
