@@ -700,9 +700,11 @@ def _check_agreement(manifest: Mapping[str, Any], report: Report) -> None:
     for listed in manifest["files"]:
         folder, _, rest = listed["name"].rpartition("/")
         table, _, kind = rest.partition(".")
+        fitting = {table, None} if folder else {None}
         if (folder, kind) == ("data", "ndjson"):
             counts[table] = listed["rows"]
-        if (listed["rows"] is None) != (not folder) or listed["table"] != (table if folder else None):
+            fitting = {table}
+        if (listed["rows"] is None) != (not folder) or listed["table"] not in fitting:
             report.fault(MANIFEST, f"{listed['name']} is listed with rows or a table that do not go with its name")
     if counts != manifest["counts"]:
         report.fault(MANIFEST, "the counts are not the rows of the files")

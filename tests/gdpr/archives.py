@@ -101,7 +101,7 @@ class Company:
             hashes = [bytes.fromhex(row["hash"]) for row in rows]
             last = rows[-1]["hash"] if rows else chain.GENESIS
             heads.append({"workspaceId": workspace, "seq": len(rows), "hash": last, "root": root(hashes).hex()})
-        body = {"version": 1, "companyId": self.id, "issuedAt": TIME, "chains": heads}
+        body: dict[str, Any] = {"version": 1, "companyId": self.id, "issuedAt": TIME, "chains": heads}
         return {"body": body, **signer.sign(b"hyrelog-checkpoint-v1", rfc8785.dumps(body))}
 
     def copy(self) -> "Company":

@@ -3,6 +3,7 @@
 import json
 import math
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import rfc8785
@@ -25,7 +26,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_the_canonical_form_is_the_librarys(value: object) -> None:
+def test_the_canonical_form_is_the_librarys(value: Any) -> None:
     assert canonical(value) == rfc8785.dumps(value)
 
 
@@ -62,7 +63,7 @@ def test_the_samples_of_rfc_8785(number: float, written: str) -> None:
 
 
 @given(JSON)
-def test_what_was_read_is_written_in_canonical_form_whichever_way_is_taken(value: object) -> None:
+def test_what_was_read_is_written_in_canonical_form_whichever_way_is_taken(value: Any) -> None:
     reader = JsonReader()
     read = reader.read(json.dumps(value, ensure_ascii=False).encode())
     assert reader.canonical(read) == rfc8785.dumps(value)
@@ -71,7 +72,7 @@ def test_what_was_read_is_written_in_canonical_form_whichever_way_is_taken(value
 @pytest.mark.parametrize(
     "value", [{"a": 1, "B": [True, None, {"": "é😀\x7f\u2028\x1f/"}]}, [], "😀", 2**53 - 1, {"actor": None}]
 )
-def test_json_dumps_writes_what_has_ascii_names_and_no_fractions(value: object) -> None:
+def test_json_dumps_writes_what_has_ascii_names_and_no_fractions(value: Any) -> None:
     reader = JsonReader()
     read = reader.read(json.dumps(value).encode())
     assert reader.plain
