@@ -40,6 +40,8 @@ MOST_DIRECTORY = 1024 * 1024
 """Bytes of a zip's directory, and of any other read from a zip."""
 MOST_SHOWN = 50
 """Faults that are kept, chains that are named; the rest is counted."""
+MOST_TOLD = 2_000
+"""Characters of anything that is told."""
 
 Advance = Callable[[int], object]
 Archive = Union[str, Path, IO[bytes]]  # noqa: UP007  Python 3.9 has no other way
@@ -85,13 +87,12 @@ class Report:
         """Put a fault on record."""
         self.fault_count += 1
         if len(self.faults) < MOST_SHOWN:
-            self.faults.append(Fault(file, line, event, reason))
+            self.faults.append(Fault(file[:MOST_TOLD], line, event and event[:MOST_TOLD], reason[:MOST_TOLD]))
 
 
 def printable(text: str) -> str:
     """`text` in one line, with each character escaped that could steer a terminal or turn the order of what is read."""
-    shown = text if len(text) <= 2_000 else text[:2_000] + "…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:MOST_TOLD])
 
 
 # JSON: read strictly (RFC 7493), written canonically (RFC 8785)
@@ -397,7 +398,7 @@ def _misfits(value: Any, form: Any, path: str = "it") -> Iterator[str]:
             yield f"{path} must have exactly the fields {', '.join(form)}"
         for name, item in value.items():
             if (named := form.get(name, form.get(str))) is not None:
-                yield from _misfits(item, named, f"{path}.{name}")
+                yield from _misfits(item, named, f"{path}.{name[:80]}")
 
 
 # Where the bytes come from: a zip, or the folder that it was unpacked into
@@ -460,16 +461,16 @@ class _Zip:
         self._check_layout(entries, report)
 
     def _check_layout(self, entries: list[zipfile.ZipInfo], report: Report) -> None:
-        """Entries that share bytes can yield terabytes; what lies around them may be read by other programs."""
+        """Entries that share bytes could yield petabytes; what lies around them may be read by other programs."""
         end = 0
         for entry in sorted(entries, key=lambda entry: entry.header_offset):
             if entry.header_offset < end:
-                report.fault(entry.orig_filename, "shares bytes of the zip with another entry")
-            elif end == 0 and entry.header_offset:
+                raise _Damaged(f"{entry.orig_filename} shares bytes of the zip with another entry")
+            if end == 0 and entry.header_offset:
                 report.fault(entry.orig_filename, "is the first entry of the zip, but bytes stand before it")
             end = entry.header_offset + 30 + len(entry.orig_filename) + entry.compress_size
         if end > self._zip.start_dir:
-            report.fault("the zip", "its directory shares bytes with an entry")
+            raise _Damaged("its directory shares bytes with an entry")
         if self._zip.comment:
             report.fault("the zip", "it has a comment, which HyreLog does not write")
 
@@ -651,8 +652,11 @@ class _File:
                 yield from others[:-1]
                 rows, begun, size = rows + len(others), [others[-1]], len(others[-1])
         if size > MOST_TEXT:
-            self._run.report.fault(self.name, f"line {rows + 1} has more than {MOST_TEXT:,} bytes; it was not read on")
-        elif any(begun):
+            self._run.report.fault(
+                self.name, f"has more than {MOST_TEXT:,} bytes; nothing after was read", line=rows + 1
+            )
+            return
+        if any(begun):
             yield b"".join(begun)
         self._compare_rows(rows, ended=not any(begun))
 

@@ -167,5 +167,5 @@ def test_a_line_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert verify(zipped(files), keys=KEYS).status == 0
     monkeypatch.setattr(verifier, "MOST_TEXT", 1_000_000)
     report = verify(zipped(files), keys=KEYS)
-    assert any("line 2 has more than 1,000,000 bytes" in fault.reason for fault in report.faults)
+    assert any("has more than 1,000,000 bytes" in fault.reason and fault.line == 2 for fault in report.faults)
     assert report.events == 1

@@ -21,7 +21,7 @@ def is_faulty(files: Files) -> bool:
 
 
 @given(st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_every_change_of_a_byte_in_any_file_is_a_fault(data: st.DataObject) -> None:
     files = dict(data.draw(st.sampled_from(ARCHIVES)))
     name = data.draw(st.sampled_from(sorted(files)))
@@ -55,7 +55,7 @@ def test_no_file_may_be_missing_and_none_may_be_more(files: Files, tmp_path: Pat
 
 
 @given(st.integers(0, len(ZIP) - 1), st.integers(1, 255))
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_a_changed_byte_of_the_zip_is_a_fault_or_changes_no_content(place: int, change: int) -> None:
     changed = ZIP[:place] + bytes([ZIP[place] ^ change]) + ZIP[place + 1 :]
     if verify(io.BytesIO(changed), keys=KEYS).status == 0:
