@@ -618,7 +618,7 @@ class _File:
 
     def _compare_rows(self, rows: int, *, ended: bool) -> None:
         if rows != self._listed["rows"]:
-            self._run.report.fault(self.name, f"has {rows:,} rows, not the {self._listed['rows']:,} of the manifest")
+            self._run.report.fault(self.name, f"has {rows} rows, not the {self._listed['rows']} of the manifest")
         if not ended:
             self._run.report.fault(self.name, "does not end with a line feed")
 

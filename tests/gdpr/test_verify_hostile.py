@@ -19,15 +19,10 @@ from tests.gdpr.archives import EVENTS, HYRELOG, Files, company, export, relist,
 KEYS = [HYRELOG.key]
 SOUND = export(company())
 MANIFEST: dict[str, Any] = json.loads(SOUND["manifest.json"])
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
-    max_leaves=4,
-)
 
 
 def faults(archive: Any, **options: Any) -> list[str]:
-    report = verify(zipped(archive) if isinstance(archive, dict) else archive, keys=KEYS, **options)
+    report = verify(zipped(archive) if isinstance(archive, dict) else archive, **{"keys": KEYS, **options})
     assert (report.status == 1) == bool(report.faults)
     told = "\n".join(describe(report))
     assert all(c.isprintable() or c == "\n" for c in told)
@@ -55,22 +50,19 @@ def at(value: Any, place: tuple[Any, ...]) -> Any:
 PLACES = places(MANIFEST)
 STATED = {
     ("company", "name"),
+    ("checkpoint", "body", "chains", 2, "workspaceId"),  # of the chain without events
     *((name,) for name in ("redactions", "excluded", "workspaces", "request", "attempt", "readFrom", "readUntil")),
 }
 
 
-@given(st.sampled_from(PLACES), JSON)
-@settings(max_examples=300, deadline=None)
-def test_any_value_in_any_place_of_a_signed_manifest_is_checked(place: tuple[Any, ...], value: object) -> None:
-    changed = json.dumps(replaced(MANIFEST, place, value)).encode()
-    found = faults(sign(SOUND, changed))
-    # What HyreLog states, and signs, cannot be compared with anything in the archive.
-    assert (
-        found
-        or value == at(MANIFEST, place)
-        or {place[:1], place[:2]} & STATED
-        or (*place[-1:], value) == ("table", None)
-    )
+@pytest.mark.parametrize("value", [None, True, -1, 1.0, 2**53 - 1, 2**63, "x", "\0\ud800", [], [{}], {}])
+def test_any_value_in_any_place_of_a_manifest_is_checked(value: Any) -> None:
+    for place in PLACES:
+        changed = json.dumps(replaced(MANIFEST, place, value)).encode()
+        found = faults({**SOUND, "manifest.json": changed}, keys=[])
+        # What HyreLog states, and signs, cannot be compared with anything in the archive; signatures need a key.
+        free = {place[:1], place[:2], place[-1:], place} & STATED or (*place[-1:], value) == ("table", None)
+        assert found or value == at(MANIFEST, place) or free, place
 
 
 @pytest.mark.parametrize(
@@ -125,7 +117,7 @@ def test_rows_are_counted(name: str, rows: int) -> None:
     counts = {**MANIFEST["counts"], **({} if name.endswith("csv") else {name[5:-7]: rows})}
     found = faults(sign(SOUND, json.dumps({**MANIFEST, "files": files, "counts": counts}).encode()))
     assert len(found) == 1
-    assert f"rows, not the {rows:,} of the manifest" in found[0]
+    assert f"rows, not the {rows} of the manifest" in found[0]
 
 
 def test_a_file_that_yields_more_than_is_listed_is_cut_off() -> None:
