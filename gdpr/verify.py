@@ -39,7 +39,9 @@ MOST_TEXT = 32 * 1024 * 1024
 MOST_DIRECTORY = 1024 * 1024
 """Bytes of a zip's directory, and of any other read from a zip."""
 MOST_SHOWN = 50
-"""Faults that are kept; the rest is counted."""
+"""Faults that are kept, chains that are named; the rest is counted."""
+MOST_TOLD = 2_000
+"""Characters of anything that is told."""
 
 Advance = Callable[[int], object]
 Archive = Union[str, Path, IO[bytes]]  # noqa: UP007  Python 3.9 has no other way
@@ -85,13 +87,12 @@ class Report:
         """Put a fault on record."""
         self.fault_count += 1
         if len(self.faults) < MOST_SHOWN:
-            self.faults.append(Fault(file, line, event, reason))
+            self.faults.append(Fault(file[:MOST_TOLD], line, event and event[:MOST_TOLD], reason[:MOST_TOLD]))
 
 
 def printable(text: str) -> str:
     """`text` in one line, with each character escaped that could steer a terminal or turn the order of what is read."""
-    shown = text if len(text) <= 2_000 else text[:2_000] + "…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:MOST_TOLD])
 
 
 # JSON: read strictly (RFC 7493), written canonically (RFC 8785)
@@ -338,7 +339,8 @@ _TIME = _matching("a time in UTC with six digits and Z", r"[0-9]{4}-[0-9]{2}-[0-
 _KEY_ID = _matching("16 lower-case hex characters", "[0-9a-f]{16}")
 _SIGNED = _matching("128 lower-case hex characters", "[0-9a-f]{128}")
 _NAME = _matching(
-    "the name of a file inside the archive", r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*"
+    "the name of a file inside the archive",
+    r"(?!.*\.\.)(?!.{201})[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*",
 )
 _SUBJECT = _Rule(
     "lists of texts",
@@ -396,7 +398,7 @@ def _misfits(value: Any, form: Any, path: str = "it") -> Iterator[str]:
             yield f"{path} must have exactly the fields {', '.join(form)}"
         for name, item in value.items():
             if (named := form.get(name, form.get(str))) is not None:
-                yield from _misfits(item, named, f"{path}.{name}")
+                yield from _misfits(item, named, f"{path}.{name[:80]}")
 
 
 # Where the bytes come from: a zip, or the folder that it was unpacked into
@@ -459,16 +461,16 @@ class _Zip:
         self._check_layout(entries, report)
 
     def _check_layout(self, entries: list[zipfile.ZipInfo], report: Report) -> None:
-        """Entries that share bytes can yield terabytes; what lies around them may be read by other programs."""
+        """Entries that share bytes could yield petabytes; what lies around them may be read by other programs."""
         end = 0
         for entry in sorted(entries, key=lambda entry: entry.header_offset):
             if entry.header_offset < end:
-                report.fault(entry.orig_filename, "shares bytes of the zip with another entry")
-            elif end == 0 and entry.header_offset:
+                raise _Damaged(f"{entry.orig_filename} shares bytes of the zip with another entry")
+            if end == 0 and entry.header_offset:
                 report.fault(entry.orig_filename, "is the first entry of the zip, but bytes stand before it")
             end = entry.header_offset + 30 + len(entry.orig_filename) + entry.compress_size
         if end > self._zip.start_dir:
-            report.fault("the zip", "its directory shares bytes with an entry")
+            raise _Damaged("its directory shares bytes with an entry")
         if self._zip.comment:
             report.fault("the zip", "it has a comment, which HyreLog does not write")
 
@@ -616,7 +618,7 @@ class _File:
 
     def _compare_rows(self, rows: int, *, ended: bool) -> None:
         if rows != self._listed["rows"]:
-            self._run.report.fault(self.name, f"has {rows:,} rows, not the {self._listed['rows']:,} of the manifest")
+            self._run.report.fault(self.name, f"has {rows} rows, not the {self._listed['rows']} of the manifest")
         if not ended:
             self._run.report.fault(self.name, "does not end with a line feed")
 
@@ -650,8 +652,11 @@ class _File:
                 yield from others[:-1]
                 rows, begun, size = rows + len(others), [others[-1]], len(others[-1])
         if size > MOST_TEXT:
-            self._run.report.fault(self.name, f"line {rows + 1} has more than {MOST_TEXT:,} bytes; it was not read on")
-        elif any(begun):
+            self._run.report.fault(
+                self.name, f"has more than {MOST_TEXT:,} bytes; nothing after was read", line=rows + 1
+            )
+            return
+        if any(begun):
             yield b"".join(begun)
         self._compare_rows(rows, ended=not any(begun))
 
@@ -679,7 +684,11 @@ def _manifest(run: _Run) -> dict[str, Any] | None:
 
 
 def _check_checkpoint(run: _Run, file: str, checkpoint: Mapping[str, Any]) -> None:
-    message = b"hyrelog-checkpoint-v1\n" + canonical(checkpoint["body"])
+    try:
+        message = b"hyrelog-checkpoint-v1\n" + canonical(checkpoint["body"])
+    except ValueError as error:
+        run.report.fault(file, f"the checkpoint has no canonical form: {error}")
+        return
     run.check_signature(f"{file}, checkpoint", message, by=checkpoint["keyId"], signature=checkpoint["signature"])
     workspaces = [head["workspaceId"] for head in checkpoint["body"]["chains"]]
     if any(one >= other for one, other in zip(workspaces, workspaces[1:])):  # noqa: B905, RUF007  newer than 3.9
@@ -693,11 +702,14 @@ def _check_agreement(manifest: Mapping[str, Any], report: Report) -> None:
         report.fault(MANIFEST, "the subject does not go with the scope")
     counts = {}
     for listed in manifest["files"]:
-        name = listed["name"]
-        if name.startswith("data/") and name.endswith(".ndjson"):
-            counts[name[len("data/") : -len(".ndjson")]] = listed["rows"]
-        if (listed["rows"] is None) == name.startswith(("data/", "proofs/")):
-            report.fault(MANIFEST, f"{name} is listed with rows that do not go with its name")
+        folder, _, rest = listed["name"].rpartition("/")
+        table, _, kind = rest.partition(".")
+        fitting = {table, None} if folder else {None}
+        if (folder, kind) == ("data", "ndjson"):
+            counts[table] = listed["rows"]
+            fitting = {table}
+        if (listed["rows"] is None) != (not folder) or listed["table"] not in fitting:
+            report.fault(MANIFEST, f"{listed['name']} is listed with rows or a table that do not go with its name")
     if counts != manifest["counts"]:
         report.fault(MANIFEST, "the counts are not the rows of the files")
 
@@ -1028,15 +1040,17 @@ def describe(report: Report) -> Iterator[str]:
 
 def _described(report: Report) -> Iterator[str]:
     if manifest := report.manifest:
-        scope = "everything" if manifest["scope"] == "company" else f"subject {json.dumps(manifest['subject'])}"
+        scope = "everything" if manifest["scope"] == "company" else f"subject {_dumps(manifest['subject'])}"
         yield f"HyreLog export of company {manifest['company']['name']} ({manifest['company']['id']}), {scope}"
         yield f"  requested at {manifest['request']['requestedAt']} by {manifest['request']['requestedBy']}"
         yield f"  read from {manifest['readFrom']} until {manifest['readUntil']}, attempt {manifest['attempt']}"
         body, key = manifest["checkpoint"]["body"], manifest["checkpoint"]["keyId"]
         yield f"  checkpoint of {body['issuedAt']} over {len(body['chains']):,} chains, by key {key}"
-        for head in body["chains"]:
+        for head in body["chains"][:MOST_SHOWN]:
             name = manifest["workspaces"].get(head["workspaceId"], "")
             yield f"    {head['workspaceId']} {name}: {head['seq']:,} events, hash {head['hash']}"
+        if len(body["chains"]) > MOST_SHOWN:
+            yield f"    and {len(body['chains']) - MOST_SHOWN:,} more"
     yield f"Checked: {report.files:,} files, {report.bytes:,} bytes, {report.events:,} events"
     if report.fault_count:
         yield f"Faults: {report.fault_count:,}"
