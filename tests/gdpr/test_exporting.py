@@ -191,7 +191,7 @@ def test_a_published_file_that_was_damaged_on_its_way_is_deleted(
 ) -> None:
     def damage() -> None:
         if Job.objects.get().step == "publishing":
-            path = folder / f"{asked.id}-1.zip"
+            path = folder / f".{asked.id}-1.zip.part"
             data = bytearray(path.read_bytes())
             data[len(data) // 3] ^= 1
             path.write_bytes(data)
