@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from audit import chain
+from audit.canonical import canonical
 from gdpr.verify import Report, verify
 from tests.gdpr.archives import (
     EVENTS,
@@ -286,14 +287,21 @@ def test_the_genesis_is_that_of_the_chain() -> None:
     assert made.chains[FIRST][0]["prev_hash"] != chain.GENESIS
 
 
-def test_the_checkpoints_chains_stand_in_order() -> None:
+@pytest.mark.parametrize("order", [[2, 1, 0], [0, 1, 2, 2]])
+def test_the_checkpoints_chains_stand_in_order_and_once(order: list[int]) -> None:
     made = company()
     body = made.checkpoint()["body"]
-    body["chains"].reverse()
-    checkpoint = {"body": body, **HYRELOG.sign(b"hyrelog-checkpoint-v1", json.dumps(body, sort_keys=True).encode())}
-    assert "the checkpoint's chains are not in ascending order, each once" in reasons(
-        export(made, checkpoint=checkpoint)
-    )
+    body["chains"] = [body["chains"][place] for place in order]
+    signed = HYRELOG.sign(b"hyrelog-checkpoint-v1", canonical(body))
+    found = reasons(export(made, checkpoint={"body": body, **signed}))
+    assert "the checkpoint's chains are not in ascending order, each once" in found
+    assert not any("signature" in reason for reason in found)
+
+
+def test_a_subject_goes_with_its_scope() -> None:
+    reason = "the subject does not go with the scope"
+    assert reasons(export(company(), subject={"email": ["ada@example.com"]})) == {reason}
+    assert reasons(export(company(), chosen=lambda row: True, subject=None)) == {reason}
 
 
 def test_an_unsigned_manifest_is_a_fault_although_it_fits() -> None:
