@@ -1,5 +1,5 @@
 import calendar
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import models
 from django.db.models import Q
@@ -13,6 +13,8 @@ MONTHS_TO_ANSWER = 1
 """From the receipt of a request (GDPR, Art. 12(3))."""
 MONTHS_OF_EXTENSION = 2
 """By which that may be extended, where requests are complex or many (Art. 12(3), second sentence)."""
+SOON = timedelta(days=7)
+"""Before it is due, when a request is pointed out to those who look after them."""
 
 
 class Scope(models.TextChoices):
@@ -33,6 +35,15 @@ class ExportRequestQuerySet(models.QuerySet["ExportRequest"]):
 
     def overdue(self, *, now: datetime) -> "ExportRequestQuerySet":
         return self.unanswered().filter(due_at__lt=now)
+
+    def due_soon(self, *, now: datetime) -> "ExportRequestQuerySet":
+        return self.unanswered().filter(due_at__gte=now, due_at__lt=now + SOON)
+
+    def due_later(self, *, now: datetime) -> "ExportRequestQuerySet":
+        return self.unanswered().filter(due_at__gte=now + SOON)
+
+    def answered(self) -> "ExportRequestQuerySet":
+        return self.filter(job__status=Job.Status.COMPLETED)
 
 
 class ExportRequest(models.Model):
@@ -72,6 +83,11 @@ class ExportRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.scope} {self.job_id}"
+
+    def extendable(self, *, now: datetime) -> bool:
+        """Whether `extend` would do it now, as far as is known here."""
+        ended = self.job.status in (Job.Status.COMPLETED, Job.Status.CANCELLED)
+        return not ended and self.extended_at is None and now <= self.due_at
 
     def person(self) -> Subject | None:
         """Whom it is about; None for the whole company."""
