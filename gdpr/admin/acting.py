@@ -8,7 +8,6 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin.widgets import AdminTextareaWidget
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -24,7 +23,7 @@ from gdpr.models.request import MONTHS_OF_EXTENSION
 from jobs.admin.acting import CANCEL
 from jobs.models import Job
 
-REASON = 2000
+REASON = 1_000
 """Characters of a reason."""
 EXTEND, CANCEL_ONE = "gdpr.change_exportrequest", "gdpr.change_exportrequest"
 LINK, REVOKE, EXPIRE = "gdpr.add_downloadlink", "gdpr.change_downloadlink", "gdpr.change_exportarchive"
@@ -76,8 +75,7 @@ class ActingAdmin(ListedAdmin):
         if archive is None or not archive.downloadable(now=now):
             return self._back(request, asked, "There is no archive to download: it is not ready, or has expired.")
         try:
-            with transaction.atomic():
-                link, token = DownloadLink.objects.issue(archive=archive, issued_by=operator(request), now=now)
+            link, token = DownloadLink.objects.issue(archive=archive, issued_by=operator(request), now=now)
         except ChainBusy as error:
             return self._back(request, asked, str(error))
         self.log_change(request, asked, f"Made the link {link.pk}.")
@@ -93,8 +91,7 @@ class ActingAdmin(ListedAdmin):
         if found is None:
             raise Http404
         try:
-            with transaction.atomic():
-                revoked = found.revoke(now=timezone.now())
+            revoked = found.revoke(by=operator(request), now=timezone.now())
         except ChainBusy as error:
             return self._back(request, asked, str(error))
         if not revoked:
@@ -120,8 +117,7 @@ class ActingAdmin(ListedAdmin):
             told = f"The answer becomes due {MONTHS_OF_EXTENSION} months later. That can be done once, and not undone."
             return self._ask(request, asked, title="Extend the due date", told=told, button="Extend", form=form)
         try:
-            with transaction.atomic():
-                extended = asked.extend(reason=form.cleaned_data["reason"], now=timezone.now())
+            extended = asked.extend(reason=form.cleaned_data["reason"], now=timezone.now())
         except ChainBusy as error:
             return self._back(request, asked, str(error))
         if not extended:
@@ -134,14 +130,12 @@ class ActingAdmin(ListedAdmin):
     def expire(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         asked = self._asked(request, pk, EXPIRE)
         if request.method != "POST":
-            told = (
-                "The archive's file is deleted now, and its links stop working. What was in it stays on record. A new "
-            )
-            told += "archive takes a new request."
+            told = "The archive's file is deleted at once, and its links stop working. What was in it stays on record. "
+            told += "A new archive takes a new request."
             return self._ask(request, asked, title="Make the archive expire now", told=told, button="Delete the file")
         archive = archive_of(asked.job)
         try:
-            expired = archive is not None and archive.expire()
+            expired = archive is not None and archive.expire(now=timezone.now(), reason=f"ended by {operator(request)}")
         except ChainBusy as error:
             return self._back(request, asked, str(error))
         if not expired:

@@ -1,5 +1,4 @@
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -9,6 +8,7 @@ from audit.models.company import ChainBusy
 from gdpr.admin.archive import request_of
 from gdpr.admin.filters import CompanyFilter
 from gdpr.admin.listing import ListedAdmin
+from gdpr.admin.requesting import operator
 from gdpr.models import DownloadLink
 
 
@@ -26,6 +26,10 @@ class DownloadLinkAdmin(ListedAdmin):
         ("Use", {"fields": ["used_at", "sent", "served_until", "held_until"]}),
     ]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[DownloadLink]:
+        links: QuerySet[DownloadLink] = super().get_queryset(request)
+        return links.defer("archive__counts", "archive__checkpoint")
+
     @admin.display
     def request(self, link: DownloadLink) -> SafeString:
         return request_of(link.archive)
@@ -38,8 +42,7 @@ class DownloadLinkAdmin(ListedAdmin):
         count = 0
         for link in links.filter(revoked_at=None):
             try:
-                with transaction.atomic():
-                    count += link.revoke(now=timezone.now())
+                count += link.revoke(by=operator(request), now=timezone.now())
             except ChainBusy as error:
                 self.message_user(request, f"Not the link {link.pk}: {error}", messages.ERROR)
         self.message_user(request, f"{count} links were revoked.")

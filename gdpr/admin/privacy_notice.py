@@ -49,10 +49,8 @@ class PrivacyNoticeAdmin(admin.ModelAdmin[PrivacyNotice]):
         return ", ".join(part for part in parts if getattr(notice, part)) or "nothing yet"
 
     def get_fieldsets(self, request: HttpRequest, obj: PrivacyNotice | None = None) -> Any:  # noqa: ARG002
-        about = (
-            "Written for the people in the events: it stands in the README and in context.json of every archive made "
-        )
-        about += "from now on. What is left empty is said in general words."
+        about = "Written for the people in the events: it stands in every archive that is made from now on. What is "
+        about += "left empty is said there in general words."
         who = {"fields": ["company", "controller", "contact"], "description": about}
         how = {"fields": ["purposes", "sources", "retention"]}
         told = [("State", {"fields": ["updated_at"]})] if obj else []

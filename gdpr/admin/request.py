@@ -2,7 +2,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import F, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
@@ -19,7 +19,7 @@ from gdpr.models import ExportRequest
 from jobs.admin.acting import CANCEL, act_on_many
 from jobs.admin.job import WATCHED, known_ids
 from jobs.admin.paging import LISTED
-from jobs.admin.showing import bar, text
+from jobs.admin.showing import BRIEF, bar, text
 from jobs.admin.showing import cell as job_cell
 from jobs.models import Job
 
@@ -28,10 +28,11 @@ LARGE = ("payload", "secrets", "result", "traceback", "follow_up", "archive__cou
 
 
 def brief(requests: QuerySet[ExportRequest]) -> QuerySet[ExportRequest]:
-    """With the job, and of what it notes while it runs only how much it has read."""
+    """With the job, and of what it notes while it runs only how much it has read; and whether it owes an answer."""
     amounts = {"rows": "rows", "rows_expected": "expectedRows", "bytes": "bytes", "bytes_expected": "expectedBytes"}
     noted = {name: F(f"job__result__{key}") for name, key in amounts.items()}
-    with_job = requests.select_related("company", "job__archive").annotate(**noted)
+    owed = Exists(ExportRequest.objects.unanswered().filter(pk=OuterRef("pk")))
+    with_job = requests.select_related("company", "job__archive").annotate(owed=owed, **noted)
     return with_job.defer(*(f"job__{column}" for column in LARGE))
 
 
@@ -40,13 +41,13 @@ class ExportRequestAdmin(SearchedAdmin, ActingAdmin, RequestingAdmin):
     """Who may view requests sees whom they are about; each thing that can be done has a permission of its own."""
 
     list_display = [
-        "made", "company", "scope", "about", "state", "progress_now", "requested_by", "due", "archive_now",
+        "made", "company", "scope", "about", "due_on", "status", "archive_now", "requested_by",
     ]  # fmt: skip
     list_filter = [DueFilter, ("job__status", admin.ChoicesFieldListFilter), "scope", CompanyFilter]
-    sortable_by = ["made", "due"]
+    sortable_by = ["made", "due_on"]
     fieldsets = [
         (None, {"fields": ["company", "scope", "person", "csv", "requested_by", "created_at"]}),
-        ("Answer", {"fields": ["due", "extended_at", "extension_reason"]}),
+        ("Answer", {"fields": ["due_on", "due_at", "extended_at", "extension_reason"]}),
         ("Progress", {"fields": ["job_shown", "state", "progress_now", "attempts_now", "error_text"]}),
     ]
     actions = ["cancel"]
@@ -75,21 +76,26 @@ class ExportRequestAdmin(SearchedAdmin, ActingAdmin, RequestingAdmin):
 
     @admin.display(description="progress")
     def progress_now(self, asked: ExportRequest) -> SafeString:
-        told = showing.moving(asked, now=timezone.now())
-        amount = showing.cell(asked, "amount", told["amount"])
-        return format_html('{}<div>{}</div><div class="gdpr-error">{}</div>', bar(asked.job), amount, told["error"])
+        amount = showing.cell(asked, "amount", showing.amount(asked))
+        return format_html("{}<div>{}</div>", bar(asked.job), amount)
+
+    @admin.display(description="status")
+    def status(self, asked: ExportRequest) -> SafeString:
+        error = showing.cell(asked, "error", asked.job.error[:BRIEF])
+        parts = (self.state(asked), self.progress_now(asked), error)
+        return format_html('{}<div>{}</div><div class="gdpr-error">{}</div>', *parts)
 
     @admin.display(description="attempts")
     def attempts_now(self, asked: ExportRequest) -> SafeString:
         return job_cell(asked.job, "attempts")
 
     @admin.display(description="due", ordering="due_at")
-    def due(self, asked: ExportRequest) -> SafeString:
+    def due_on(self, asked: ExportRequest) -> SafeString:
         return showing.due(asked, now=timezone.now())
 
     @admin.display(description="archive")
     def archive_now(self, asked: ExportRequest) -> SafeString:
-        return showing.cell(asked, "archive", showing.moving(asked, now=timezone.now())["archive"])
+        return showing.cell(asked, "archive", showing.archive_state(showing.archive_of(asked.job), now=timezone.now()))
 
     @admin.display(description="error")
     def error_text(self, asked: ExportRequest) -> SafeString:

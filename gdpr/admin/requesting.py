@@ -1,4 +1,5 @@
 import re
+import uuid
 from typing import Any
 
 from django import forms
@@ -23,10 +24,21 @@ FIELDS = {"actorId": "actor_ids", "email": "emails"}
 _PLACE = re.compile(r"subject\.(\w+)(?:\[(\d+)\])?")
 
 
+class CompanySelect(AutocompleteSelect):
+    """It is filled in by whoever types; what is no id is nothing chosen."""
+
+    def value_from_datadict(self, *args: Any) -> str | None:
+        chosen = super().value_from_datadict(*args)
+        try:
+            return str(uuid.UUID(chosen or ""))
+        except ValueError:
+            return None
+
+
 class RequestForm(forms.Form):
     company = forms.ModelChoiceField(
         Company.objects.all(),
-        widget=AutocompleteSelect(ExportRequest._meta.get_field("company"), admin.site),  # noqa: SLF001
+        widget=CompanySelect(ExportRequest._meta.get_field("company"), admin.site),  # noqa: SLF001
         help_text="Whose events are searched.",
     )
     scope = forms.ChoiceField(
@@ -112,7 +124,8 @@ class RequestingAdmin(ListedAdmin):
             )
         except TooManyExports as error:
             again = localize(now + error.retry_after)
-            form.add_error(None, f"{error} Another one can be requested at {again} UTC.")
+            told = f"This company has asked for {error.limit} exports within 24 hours, which is the limit. "
+            form.add_error(None, f"{told}Another one can be requested from {again} UTC on.")
             return None
         except ChainBusy as error:
             form.add_error(None, str(error))

@@ -24,7 +24,7 @@ NAMED = 2
 def moving(asked: ExportRequest, *, now: datetime) -> dict[str, str]:
     """What changes while an export waits or runs, each as it is shown: of its job, and of what it yields."""
     told = showing.moving(asked.job)
-    return {**told, "amount": _amount(asked), "archive": archive_state(archive_of(asked.job), now=now)}
+    return {**told, "amount": amount(asked), "archive": archive_state(archive_of(asked.job), now=now)}
 
 
 def cell(asked: ExportRequest, field: str, told: str) -> SafeString:
@@ -40,24 +40,23 @@ def archive_state(archive: ExportArchive | None, *, now: datetime) -> str:
     if archive is None:
         return "-"
     if archive.downloadable(now=now):
-        return f"{filesizeformat(archive.size)}, ready until {localize(archive.expires_at)}"
+        return f"{filesizeformat(archive.size)}, ready until {localize(archive.expires_at.date())}"
     return f"{filesizeformat(archive.size)}, expired"
 
 
-def due(asked: ExportRequest, *, now: datetime) -> SafeString:
-    """By when the person must be answered; marked where that is soon, or over."""
-    day, extended = localize(asked.due_at), ", extended" if asked.extended_at else ""
-    if asked.job.status == Job.Status.COMPLETED:
-        says, told = "answered", f"answered; was due {day}{extended}"
-    elif asked.job.status == Job.Status.CANCELLED:
-        says, told = "cancelled", f"cancelled; was due {day}{extended}"
+def due(asked: Any, *, now: datetime) -> SafeString:
+    """By when the person must be answered; marked where that is soon, or over. `asked` is annotated by `brief`."""
+    day, extended = localize(asked.due_at.date()), ", extended" if asked.extended_at else ""
+    if not asked.owed:
+        says = "cancelled" if asked.job.status == Job.Status.CANCELLED else "answered"
+        told = f"{says}; was due {day}"
     elif asked.due_at < now:
-        says, told = "overdue", f"OVERDUE since {day}{extended}"
+        says, told = "overdue", f"OVERDUE since {day}"
     elif asked.due_at < now + SOON:
-        says, told = "soon", f"in {timeuntil(asked.due_at, now)}: {day}{extended}"
+        says, told = "soon", f"in {timeuntil(asked.due_at, now)}: {day}"
     else:
-        says, told = "later", f"{day}{extended}"
-    return format_html('<span class="gdpr-due" data-due="{}">{}</span>', says, told)
+        says, told = "later", f"{day}"
+    return format_html('<span class="gdpr-due" data-due="{}">{}{}</span>', says, told, extended)
 
 
 def person_in_brief(asked: ExportRequest) -> str:
@@ -90,7 +89,7 @@ def _identifiers(subject: Any) -> list[str]:
     return [value for kind in ("email", "actorId") for value in (subject or {}).get(kind, [])]
 
 
-def _amount(asked: ExportRequest) -> str:
+def amount(asked: ExportRequest) -> str:
     """How much was read, of how much; annotated by `brief`."""
     annotated = [getattr(asked, name, None) for name in ("rows", "rows_expected", "bytes", "bytes_expected")]
     rows, of_rows, size, of_size = [value if isinstance(value, int) else None for value in annotated]

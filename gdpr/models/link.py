@@ -114,8 +114,8 @@ class DownloadLink(models.Model):
 
     # What follows changes the row by compare-and-set and says whether it won.
 
-    def revoke(self, *, now: datetime) -> bool:
-        """Serve nothing from `now` on; a response that is being sent ends with its next chunk."""
+    def revoke(self, *, by: str, now: datetime) -> bool:  # noqa: ARG002
+        """Have it serve nothing more; says whether that is new. Raises audit.models.company.ChainBusy."""
         return bool(DownloadLink.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=now))
 
     def begin(self, *, start: int, end: int, now: datetime) -> uuid.UUID | None:

@@ -13,13 +13,15 @@ MONTHS_TO_ANSWER = 1
 """From the receipt of a request (GDPR, Art. 12(3))."""
 MONTHS_OF_EXTENSION = 2
 """By which that may be extended, where requests are complex or many (Art. 12(3), second sentence)."""
-SOON = timedelta(days=7)
-"""Before it is due, when a request is pointed out to those who look after them."""
 
 
 class Scope(models.TextChoices):
     COMPANY = "company", "company"
     SUBJECT = "subject", "subject"
+
+
+SOON = timedelta(days=7)
+"""Before it is due, when a request is pointed out to those who look after them."""
 
 
 class ExportRequestQuerySet(models.QuerySet["ExportRequest"]):
@@ -85,9 +87,9 @@ class ExportRequest(models.Model):
         return f"{self.scope} {self.job_id}"
 
     def extendable(self, *, now: datetime) -> bool:
-        """Whether `extend` would do it now, as far as is known here."""
-        ended = self.job.status in (Job.Status.COMPLETED, Job.Status.CANCELLED)
-        return not ended and self.extended_at is None and now <= self.due_at
+        """Whether `extend` would do it now."""
+        mine = ExportRequest.objects.unanswered().filter(pk=self.pk, extended_at=None, due_at__gte=now)
+        return mine.exists()
 
     def person(self) -> Subject | None:
         """Whom it is about; None for the whole company."""
