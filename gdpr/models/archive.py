@@ -29,7 +29,7 @@ class ExportArchiveQuerySet(models.QuerySet["ExportArchive"]):
 
     def expire(self, *, now: datetime) -> int:
         """Delete the files of archives whose time is over; says how many."""
-        ended = sum(archive.expire() for archive in self.ready().filter(expires_at__lte=now))
+        ended = sum(archive.expire(now=now) for archive in self.ready().filter(expires_at__lte=now))
         self._delete_strays(before=now - STRAY_AFTER)
         return ended
 
@@ -78,7 +78,7 @@ class ExportArchive(models.Model):
         """Whether it is kept still; housekeeping may be some minutes late."""
         return self.status == Status.READY and now < self.expires_at
 
-    def expire(self) -> bool:
+    def expire(self, *, now: datetime, reason: str = "expired") -> bool:  # noqa: ARG002
         """Delete the file; says whether the archive is at its end.
 
         Where a folder has none, it may well lie on another machine, if EXPORT_STORAGE is not shared as it should be:

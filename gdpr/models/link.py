@@ -114,6 +114,10 @@ class DownloadLink(models.Model):
 
     # What follows changes the row by compare-and-set and says whether it won.
 
+    def revoke(self, *, by: str, now: datetime) -> bool:  # noqa: ARG002
+        """Have it serve nothing more; says whether that is new. Raises audit.models.company.ChainBusy."""
+        return bool(DownloadLink.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=now))
+
     def begin(self, *, start: int, end: int, now: datetime) -> uuid.UUID | None:
         """Take hold of the link for a response of the bytes from `start` up to `end`; its holder's id, or None."""
         free = DownloadLink.objects.filter(pk=self.pk, revoked_at=None, sent__lte=self._most(end - start))

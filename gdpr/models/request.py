@@ -1,5 +1,5 @@
 import calendar
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import models
 from django.db.models import Q
@@ -20,6 +20,10 @@ class Scope(models.TextChoices):
     SUBJECT = "subject", "subject"
 
 
+SOON = timedelta(days=7)
+"""Before it is due, when a request is pointed out to those who look after them."""
+
+
 class ExportRequestQuerySet(models.QuerySet["ExportRequest"]):
     def of(self, company: Company) -> "ExportRequestQuerySet":
         return self.filter(company=company)
@@ -33,6 +37,15 @@ class ExportRequestQuerySet(models.QuerySet["ExportRequest"]):
 
     def overdue(self, *, now: datetime) -> "ExportRequestQuerySet":
         return self.unanswered().filter(due_at__lt=now)
+
+    def due_soon(self, *, now: datetime) -> "ExportRequestQuerySet":
+        return self.unanswered().filter(due_at__gte=now, due_at__lt=now + SOON)
+
+    def due_later(self, *, now: datetime) -> "ExportRequestQuerySet":
+        return self.unanswered().filter(due_at__gte=now + SOON)
+
+    def answered(self) -> "ExportRequestQuerySet":
+        return self.filter(job__status=Job.Status.COMPLETED)
 
 
 class ExportRequest(models.Model):
@@ -72,6 +85,11 @@ class ExportRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.scope} {self.job_id}"
+
+    def extendable(self, *, now: datetime) -> bool:
+        """Whether `extend` would do it now."""
+        mine = ExportRequest.objects.unanswered().filter(pk=self.pk, extended_at=None, due_at__gte=now)
+        return mine.exists()
 
     def person(self) -> Subject | None:
         """Whom it is about; None for the whole company."""

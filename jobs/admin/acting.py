@@ -4,7 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 
+from django.contrib.admin import ModelAdmin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from audit.notices import notice
 from jobs.bulk import ENDED, cancel, retry
 from jobs.models.job import ACTIVE, JobQuerySet, Status
 
@@ -56,3 +64,24 @@ CANCEL = Act(
     otherwise="only those that wait or run can be cancelled",
 )
 ACTS = {act.name: act for act in (RETRY, ONCE_MORE, CANCEL)}
+
+
+def act_on_many(request: HttpRequest, jobs: JobQuerySet, act: Act, *, admin: ModelAdmin[Any]) -> HttpResponse | None:
+    """The chosen jobs, or all that the filters of a list match; first asked about, then done."""
+    if "confirmed" in request.POST:
+        count = act.do(jobs, now=timezone.now())
+        notice("jobs.changed_by_hand", action=act.name, count=count, user=request.user.pk)
+        admin.message_user(request, f"{act.told.format(count=f'{count:,}')}; {act.otherwise}.")
+        return None
+    context = {
+        "title": act.title,
+        "opts": admin.opts,
+        "act": act,
+        "count": jobs.filter(status__in=act.states).count(),
+        "matched": jobs.count(),
+        "across": request.POST.get("select_across", "0") == "1",
+        "chosen": request.POST.getlist(ACTION_CHECKBOX_NAME),
+        "checkbox": ACTION_CHECKBOX_NAME,
+    }
+    whole = {**admin.admin_site.each_context(request), **context}
+    return TemplateResponse(request, "admin/jobs/job/confirm.html", whole)

@@ -2,21 +2,18 @@ import uuid
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Left
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect, JsonResponse
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from audit.admin_site import ReadOnlyAdmin
-from audit.notices import notice
 from jobs.admin import showing
-from jobs.admin.acting import ACTS, CANCEL, ONCE_MORE, RETRY, Act
+from jobs.admin.acting import ACTS, CANCEL, ONCE_MORE, RETRY, act_on_many
 from jobs.admin.filters import CompanyFilter, CreatedFilter, QueueFilter, TypeFilter
 from jobs.admin.history import ATTEMPTS, LINES, latest_attempts, latest_lines
 from jobs.admin.paging import LISTED, BoundedPaginator
@@ -175,8 +172,7 @@ class JobAdmin(ReadOnlyAdmin):
         """What moves of the jobs that a page shows."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        asked = [_uuid(text) for text in request.GET.getlist("id")[:WATCHED]]
-        jobs = brief(Job.objects.filter(pk__in=[job_id for job_id in asked if job_id]))
+        jobs = brief(Job.objects.filter(pk__in=known_ids(request.GET.getlist("id")[:WATCHED])))
         return JsonResponse({"jobs": {str(job.pk): showing.moving(job) for job in jobs}})
 
     def act_on_one(self, request: HttpRequest, pk: uuid.UUID, name: str) -> HttpResponse:
@@ -203,36 +199,24 @@ class JobAdmin(ReadOnlyAdmin):
 
     @admin.action(description=RETRY.title, permissions=["act"])
     def retry(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse | None:
-        return self._act_on_many(request, jobs, RETRY)
+        return act_on_many(request, _chosen(jobs), RETRY, admin=self)
 
     @admin.action(description=ONCE_MORE.title, permissions=["act"])
     def retry_once(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse | None:
-        return self._act_on_many(request, jobs, ONCE_MORE)
+        return act_on_many(request, _chosen(jobs), ONCE_MORE, admin=self)
 
     @admin.action(description=CANCEL.title, permissions=["act"])
     def cancel(self, request: HttpRequest, jobs: QuerySet[Job]) -> HttpResponse | None:
-        return self._act_on_many(request, jobs, CANCEL)
+        return act_on_many(request, _chosen(jobs), CANCEL, admin=self)
 
-    def _act_on_many(self, request: HttpRequest, jobs: QuerySet[Job], act: Act) -> HttpResponse | None:
-        """The chosen jobs, or all that the filters match; first asked about, then done."""
-        chosen: JobQuerySet = Job.objects.filter(pk__in=jobs.order_by().values("pk"))
-        if "confirmed" in request.POST:
-            count = act.do(chosen, now=timezone.now())
-            notice("jobs.changed_by_hand", action=act.name, count=count, user=request.user.pk)
-            self.message_user(request, f"{act.told.format(count=f'{count:,}')}; {act.otherwise}.")
-            return None
-        context = {
-            "title": act.title,
-            "opts": self.opts,
-            "act": act,
-            "count": chosen.filter(status__in=act.states).count(),
-            "matched": chosen.count(),
-            "across": request.POST.get("select_across", "0") == "1",
-            "chosen": request.POST.getlist(ACTION_CHECKBOX_NAME),
-            "checkbox": ACTION_CHECKBOX_NAME,
-        }
-        whole = {**self.admin_site.each_context(request), **context}
-        return TemplateResponse(request, "admin/jobs/job/confirm.html", whole)
+
+def _chosen(jobs: QuerySet[Job]) -> JobQuerySet:
+    return Job.objects.filter(pk__in=jobs.order_by().values("pk"))
+
+
+def known_ids(texts: list[str]) -> list[uuid.UUID]:
+    """Those of the texts that are ids."""
+    return [job_id for job_id in map(_uuid, texts) if job_id]
 
 
 def _uuid(text: str) -> uuid.UUID | None:

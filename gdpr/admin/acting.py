@@ -1,0 +1,166 @@
+"""What can be done to one export on its page: each by a POST, what cannot be undone after a question."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.widgets import AdminTextareaWidget
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.formats import localize
+
+from audit.models.company import ChainBusy
+from gdpr.admin.listing import ListedAdmin
+from gdpr.admin.requesting import operator
+from gdpr.admin.showing import archive_of
+from gdpr.models import DownloadLink, ExportRequest
+from gdpr.models.request import MONTHS_OF_EXTENSION
+from jobs.admin.acting import CANCEL
+from jobs.models import Job
+
+REASON = 1_000
+"""Characters of a reason."""
+EXTEND, CANCEL_ONE = "gdpr.change_exportrequest", "gdpr.change_exportrequest"
+LINK, REVOKE, EXPIRE = "gdpr.add_downloadlink", "gdpr.change_downloadlink", "gdpr.change_exportarchive"
+
+
+class ExtensionForm(forms.Form):
+    reason = forms.CharField(
+        max_length=REASON,
+        widget=AdminTextareaWidget(attrs={"rows": 4}),
+        help_text="Why the request is complex, or which others came with it. The person must be told of the extension, "
+        "with this reason, within the first month (GDPR, Art. 12(3)). Name nobody.",
+    )
+
+
+class ActingAdmin(ListedAdmin):
+    def acting_urls(self) -> list[URLPattern]:
+        views = {"link": self.make_link, "extend": self.extend, "stop": self.cancel_one, "expire": self.expire}
+        routes = [
+            path(f"<uuid:pk>/{name}/", self.admin_site.admin_view(view), name=f"gdpr_exportrequest_{name}")
+            for name, view in views.items()
+        ]
+        revoke = self.admin_site.admin_view(self.revoke)
+        return [*routes, path("<uuid:pk>/revoke/<uuid:link>/", revoke, name="gdpr_exportrequest_revoke")]
+
+    def has_change_requests_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(CANCEL_ONE)
+
+    def offered(self, request: HttpRequest, asked: ExportRequest, *, now: datetime) -> dict[str, bool]:
+        """Which buttons the page has."""
+        archive, may = archive_of(asked.job), request.user.has_perm
+        ready = archive is not None and archive.downloadable(now=now)
+        return {
+            "may_link": ready and may(LINK),
+            "may_extend": asked.extendable(now=now) and may(EXTEND),
+            "may_cancel": asked.job.status in CANCEL.states and may(CANCEL_ONE),
+            "may_expire": ready and may(EXPIRE),
+            "may_revoke": may(REVOKE),
+            "may_see_job": may("jobs.view_job") or may("jobs.change_job"),
+        }
+
+    # --- At once ---
+
+    def make_link(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+        """A link for whoever the archive is for; its address is shown once."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        asked, now = self._asked(request, pk, LINK), timezone.now()
+        archive = archive_of(asked.job)
+        if archive is None or not archive.downloadable(now=now):
+            return self._back(request, asked, "There is no archive to download: it is not ready, or has expired.")
+        try:
+            link, token = DownloadLink.objects.issue(archive=archive, issued_by=operator(request), now=now)
+        except ChainBusy as error:
+            return self._back(request, asked, str(error))
+        self.log_change(request, asked, f"Made the link {link.pk}.")
+        url = request.build_absolute_uri(f"/v1/gdpr/downloads/{token}")
+        ends = f"It serves one complete download, until {localize(link.expires_at)} UTC."
+        return self._back(request, asked, f"The link, shown only now: {url} {ends}")
+
+    def revoke(self, request: HttpRequest, pk: uuid.UUID, link: uuid.UUID) -> HttpResponse:
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        asked = self._asked(request, pk, REVOKE)
+        found = DownloadLink.objects.filter(pk=link, archive__job=asked.pk).first()
+        if found is None:
+            raise Http404
+        try:
+            revoked = found.revoke(by=operator(request), now=timezone.now())
+        except ChainBusy as error:
+            return self._back(request, asked, str(error))
+        if not revoked:
+            return self._back(request, asked, "Nothing was changed: this link was revoked before.")
+        self.log_change(request, asked, f"Revoked the link {link}.")
+        return self._back(request, asked, "The link was revoked: it stops working.", messages.SUCCESS)
+
+    def cancel_one(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        asked = self._asked(request, pk, CANCEL_ONE)
+        if not CANCEL.do(Job.objects.filter(pk=asked.pk), now=timezone.now()):
+            return self._back(request, asked, f"Nothing was changed: {CANCEL.otherwise}.")
+        self.log_change(request, asked, CANCEL.title)
+        return self._back(request, asked, f"Done. {CANCEL.title}.", messages.SUCCESS)
+
+    # --- After a question ---
+
+    def extend(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+        asked = self._asked(request, pk, EXTEND)
+        form = ExtensionForm(request.POST if request.method == "POST" else None)
+        if not form.is_valid():
+            told = f"The answer becomes due {MONTHS_OF_EXTENSION} months later. That can be done once, and not undone."
+            return self._ask(request, asked, title="Extend the due date", told=told, button="Extend", form=form)
+        try:
+            extended = asked.extend(reason=form.cleaned_data["reason"], now=timezone.now())
+        except ChainBusy as error:
+            return self._back(request, asked, str(error))
+        if not extended:
+            rule = "only a request that is not answered, is not overdue and was not extended before can be extended"
+            return self._back(request, asked, f"Nothing was changed: {rule}.")
+        self.log_change(request, asked, "Extended the due date.")
+        told = f"The answer is due {localize(asked.due_at)} now. Tell the person, and why."
+        return self._back(request, asked, told, messages.SUCCESS)
+
+    def expire(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+        asked = self._asked(request, pk, EXPIRE)
+        if request.method != "POST":
+            told = "The archive's file is deleted at once, and its links stop working. What was in it stays on record. "
+            told += "A new archive takes a new request."
+            return self._ask(request, asked, title="Make the archive expire now", told=told, button="Delete the file")
+        archive = archive_of(asked.job)
+        try:
+            expired = archive is not None and archive.expire(now=timezone.now(), reason=f"ended by {operator(request)}")
+        except ChainBusy as error:
+            return self._back(request, asked, str(error))
+        if not expired:
+            why = "there is no archive, it has expired before, or its file is not at hand on this server"
+            return self._back(request, asked, f"Nothing was deleted: {why}.")
+        self.log_change(request, asked, "Made the archive expire.")
+        return self._back(request, asked, "The archive's file was deleted.", messages.SUCCESS)
+
+    # --- Both ---
+
+    def _asked(self, request: HttpRequest, pk: uuid.UUID, permission: str) -> ExportRequest:
+        """The request, for somebody who may look at it and has the permission."""
+        if not self.has_view_permission(request) or not request.user.has_perm(permission):
+            raise PermissionDenied
+        asked = ExportRequest.objects.select_related("company", "job__archive").filter(pk=pk).first()
+        if asked is None:
+            raise Http404
+        return asked
+
+    def _ask(self, request: HttpRequest, asked: ExportRequest, **context: Any) -> HttpResponse:
+        whole = {**self.admin_site.each_context(request), "opts": self.opts, "original": asked, **context}
+        return TemplateResponse(request, "admin/gdpr/exportrequest/ask.html", whole)
+
+    def _back(
+        self, request: HttpRequest, asked: ExportRequest, told: str, level: int = messages.WARNING
+    ) -> HttpResponse:
+        self.message_user(request, told, level)
+        return HttpResponseRedirect(reverse("admin:gdpr_exportrequest_change", args=[asked.pk]))

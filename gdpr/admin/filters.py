@@ -1,0 +1,45 @@
+from typing import Any, cast
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from gdpr.models.request import SOON, ExportRequestQuerySet
+from jobs.admin import filters
+
+DUE = "due"
+UNANSWERED = {"overdue": "overdue", "soon": f"within {SOON.days} days", "later": "later"}
+
+
+def is_by_due_date(request: HttpRequest) -> bool:
+    """Whether a list shows what is to be answered: the most urgent comes first then."""
+    return request.GET.get(DUE) in UNANSWERED
+
+
+class CompanyFilter(filters.CompanyFilter):
+    """As that of jobs; but every export belongs to a company."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        offered = super().lookups(request, model_admin)
+        return [(value, name) for value, name in offered if value != filters.OWN]
+
+
+class DueFilter(admin.SimpleListFilter):
+    title = parameter_name = DUE
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [*UNANSWERED.items(), ("answered", "answered")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        requests, now = cast("ExportRequestQuerySet", queryset), timezone.now()
+        match self.value():
+            case "overdue":
+                return requests.overdue(now=now)
+            case "soon":
+                return requests.due_soon(now=now)
+            case "later":
+                return requests.due_later(now=now)
+            case "answered":
+                return requests.answered()
+        return requests

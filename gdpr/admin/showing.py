@@ -1,0 +1,102 @@
+"""How the admin shows an export: what moves while it runs, when it is due, whom it is about."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.template.defaultfilters import filesizeformat
+from django.utils.formats import localize
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.timesince import timeuntil
+
+from gdpr.models import ExportArchive, ExportRequest
+from gdpr.models.request import SOON
+from jobs.admin import showing
+from jobs.models import Job
+
+BRIEF = 40
+"""Characters of an identifier in a list."""
+NAMED = 2
+"""Identifiers of a subject in a list; of the others it says how many there are."""
+
+
+def moving(asked: ExportRequest, *, now: datetime) -> dict[str, str]:
+    """What changes while an export waits or runs, each as it is shown: of its job, and of what it yields."""
+    told = showing.moving(asked.job)
+    return {**told, "amount": amount(asked), "archive": archive_state(archive_of(asked.job), now=now)}
+
+
+def cell(asked: ExportRequest, field: str, told: str) -> SafeString:
+    """A field of `moving` that the page refreshes by itself."""
+    return format_html('<span data-job="{}" data-field="{}">{}</span>', asked.pk, field, told)
+
+
+def archive_of(job: Job) -> ExportArchive | None:
+    return getattr(job, "archive", None)
+
+
+def archive_state(archive: ExportArchive | None, *, now: datetime) -> str:
+    if archive is None:
+        return "-"
+    if archive.downloadable(now=now):
+        return f"{filesizeformat(archive.size)}, ready until {localize(archive.expires_at.date())}"
+    return f"{filesizeformat(archive.size)}, expired"
+
+
+def due(asked: Any, *, now: datetime) -> SafeString:
+    """By when the person must be answered; marked where that is soon, or over. `asked` is annotated by `brief`."""
+    day, extended = localize(asked.due_at.date()), ", extended" if asked.extended_at else ""
+    if not asked.owed:
+        says = "cancelled" if asked.job.status == Job.Status.CANCELLED else "answered"
+        told = f"{says}; was due {day}"
+    elif asked.due_at < now:
+        says, told = "overdue", f"OVERDUE since {day}"
+    elif asked.due_at < now + SOON:
+        says, told = "soon", f"in {timeuntil(asked.due_at, now)}: {day}"
+    else:
+        says, told = "later", f"{day}"
+    return format_html('<span class="gdpr-due" data-due="{}">{}{}</span>', says, told, extended)
+
+
+def person_in_brief(asked: ExportRequest) -> str:
+    """The first identifiers, shortened."""
+    named = _identifiers(asked.subject)
+    shown = ", ".join(text if len(text) <= BRIEF else f"{text[: BRIEF - 1]}…" for text in named[:NAMED])
+    more = len(named) - NAMED
+    return f"{shown} and {more} more" if more > 0 else shown or "-"
+
+
+def person(asked: ExportRequest) -> SafeString:
+    """Every identifier, a line each."""
+    if asked.subject is None:
+        return format_html("the whole company")
+    kinds = [(kind, value) for kind in ("actorId", "email") for value in asked.subject.get(kind, [])]
+    return format_html_join("", '<div class="gdpr-identifier">{}: <strong>{}</strong></div>', kinds)
+
+
+def table(counts: dict[str, Any]) -> SafeString:
+    """How many rows of each table there are."""
+    rows = format_html_join("", "<tr><td>{}</td><td>{}</td></tr>", _sorted(counts.items()))
+    return format_html('<table class="gdpr-counts"><tbody>{}</tbody></table>', rows)
+
+
+def _sorted(counts: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
+    return [(name, f"{count:,}") for name, count in sorted(counts)]
+
+
+def _identifiers(subject: Any) -> list[str]:
+    return [value for kind in ("email", "actorId") for value in (subject or {}).get(kind, [])]
+
+
+def amount(asked: ExportRequest) -> str:
+    """How much was read, of how much; annotated by `brief`."""
+    annotated = [getattr(asked, name, None) for name in ("rows", "rows_expected", "bytes", "bytes_expected")]
+    rows, of_rows, size, of_size = [value if isinstance(value, int) else None for value in annotated]
+    parts = []
+    if rows is not None:
+        parts.append(f"{rows:,} of about {of_rows:,} rows" if of_rows else f"{rows:,} rows")
+    if size is not None and asked.job.status != Job.Status.COMPLETED:  # then it is the archive's size, shown beside it
+        told = filesizeformat(size)
+        parts.append(f"{told} of about {filesizeformat(of_size)}" if of_size else told)
+    return ", ".join(parts)
