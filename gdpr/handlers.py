@@ -14,6 +14,7 @@ from gdpr import archiving, reading, storage
 from gdpr.models import ExportArchive
 from gdpr.models.archive import KEPT_FOR
 from gdpr.requesting import EXPORT
+from gdpr.telling import told_failed, told_ready
 from jobs.backoff import exponential
 from jobs.context import JobContext, Stopped
 from jobs.registry import FOREVER, handler
@@ -29,6 +30,7 @@ from jobs.registry import FOREVER, handler
     cancellable=True,  # a retry would pass by GDPR_EXPORTS_PER_DAY: tenants request another one
     keep_completed=FOREVER,  # the record of an export stays, also of one that failed
     keep_failed=FOREVER,
+    died=told_failed,
 )
 def export(context: JobContext) -> dict[str, Any]:
     """Make an archive; each attempt begins anew, and finds its work done where only the settling was lost."""
@@ -69,7 +71,7 @@ def _make(context: JobContext) -> ExportArchive:
     try:
         with transaction.atomic():
             context.hold_claim()
-            return ExportArchive.objects.create(
+            made = ExportArchive.objects.create(
                 company=company,
                 job=context.job,
                 scope=request.scope,
@@ -80,6 +82,8 @@ def _make(context: JobContext) -> ExportArchive:
                 created_at=timezone.now(),
                 expires_at=timezone.now() + KEPT_FOR,
             )
+            told_ready(made, now=made.created_at)
+            return made
     except Stopped:
         storage.delete(name)  # somebody else makes this export now
         raise

@@ -1,22 +1,194 @@
-"""Who an export is about."""
+"""Whom a request is about, and what names them: the definition of "found" for whoever signs an export or an erasure.
 
+A subject has identifiers: ids that it bears as an actor, and e-mail addresses. A row names the subject if one of these
+stands in one of its JSON or text columns: in the value of any member or in the name of one, at any depth.
+
+- An **id** is found in a text that is the id and nothing else, capitals and small letters told apart. It is also found
+  in a whole number that is written like it, where the name of the number's member says that it is an id: `id`, or a
+  name that ends in `Id`, `ID`, `_id`, `-id` or `.id`, and the same with an `s`. Numbers in a list go by the name of the
+  list, and `old` and `new` of a change go by the name in its `field`. An id within a longer text is not found: `u1`
+  stands in far too many.
+- An **address** is found anywhere in a text, in capitals or small letters, but only as a whole: `ada@example.com` is
+  found in `<mailto:Ada@Example.com>.` and in `/role/ada@example.com`, not in `nada@example.com`, `x.ada@example.com`,
+  `x+ada@example.com`, `ada@example.com.br` or `ada@example.community`, which are somebody else's. It is found too
+  where a URL escapes some of it (`?email=ada%40example.com`).
+
+Not found are a person's name, another address of the same mailbox, and an address that is shortened, hashed, encoded
+(Base64, say) or misspelled. Whoever asks names each identifier by which the subject may be known.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
+from audit.canonical import UncanonicalValue, check
+from audit.drafts import MOST_IDENTIFIER
+from gdpr import addresses
 
-@dataclass(frozen=True, slots=True)
+MOST_IDENTIFIERS = 20
+"""Of one subject, ids and addresses together."""
+_NAMES_OF_IDS = ("id", "ids")
+_ENDINGS_OF_IDS = ("Id", "ID", "_id", "-id", ".id", "Ids", "IDs", "_ids", "-ids", ".ids")
+_WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
+_Test = tuple[str, list[Any]]
+"""A condition in SQL and its parameters."""
+_EXACT = 2**53
+"""Up to here a float is the number that was written; larger whole numbers are read as integers."""
+
+
+class InvalidSubject(ValueError):
+    """A subject that cannot be looked for; `path` names the identifier as it was sent, `rule` says why."""
+
+    def __init__(self, path: str, rule: str) -> None:
+        super().__init__(f"{path}: {rule}")
+        self.path = path
+        self.rule = rule
+
+
+@dataclass(frozen=True, kw_only=True)
 class Subject:
-    """The identifiers of a person."""
+    """A person, by the identifiers under which they are looked for."""
 
     actor_ids: tuple[str, ...] = ()
     emails: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, value: Any) -> "Subject":
-        """The subject that a JSON value names."""
-        return cls(actor_ids=tuple(value.get("actorId", ())), emails=tuple(value.get("email", ())))
+    def read(cls, sent: object) -> "Subject":
+        """The subject of `{"actorId": …, "email": …}`, each a text or a list of texts; either may be missing.
+
+        Raises InvalidSubject.
+        """
+        if not isinstance(sent, dict):
+            raise InvalidSubject("subject", 'must be an object such as {"actorId": "u1", "email": "ada@example.com"}')
+        for name in sent:
+            if name not in ("actorId", "email"):
+                raise InvalidSubject(f"subject.{ascii(name)[1:-1][:64]}", "is unknown; known are actorId and email")
+        actor_ids = dict.fromkeys(text for _, text in _identifiers(sent, "actorId"))
+        emails: dict[str, str] = {}
+        for path, email in _identifiers(sent, "email"):
+            if not addresses.ADDRESS.fullmatch(email):
+                raise InvalidSubject(path, "is no e-mail address; send it alone, such as ada@example.com")
+            emails.setdefault(email.lower(), email)
+        count = len(actor_ids) + len(emails)
+        if not 0 < count <= MOST_IDENTIFIERS:
+            raise InvalidSubject("subject", f"has {count} identifiers; it must have 1 to {MOST_IDENTIFIERS}")
+        return cls(actor_ids=tuple(actor_ids), emails=tuple(emails.values()))
 
     def as_json(self) -> dict[str, list[str]]:
-        """The identifiers, as they stand in a manifest."""
-        named = {"actorId": list(self.actor_ids), "email": list(self.emails)}
-        return {name: values for name, values in named.items() if values}
+        """As archives and the API show it: lists, those without an identifier left out."""
+        lists = {"actorId": list(self.actor_ids), "email": list(self.emails)}
+        return {name: identifiers for name, identifiers in lists.items() if identifiers}
+
+    def matches(self, value: Any) -> bool:
+        """Whether a JSON value, or the text of a text column, names the subject."""
+        pending = [(value, False)]  # and whether its name says that it is an id
+        while pending:
+            item, is_id = pending.pop()
+            match item:
+                case str():
+                    found = self._named_in(item)
+                case bool():
+                    found = False
+                case int() | float():
+                    found = is_id and item in self._numbers and (isinstance(item, int) or abs(item) <= _EXACT)
+                case dict():
+                    found = any(map(self._named_in, item))
+                    pending += _members(item)
+                case list():
+                    found = False
+                    pending += [(element, is_id) for element in item]
+                case _:
+                    found = False
+            if found:
+                return True
+        return False
+
+    def condition(self, *, json_columns: Iterable[str], text_columns: Iterable[str]) -> tuple[str, list[Any]]:
+        """An SQL condition on a row, and its parameters: true of each row in which `matches` finds the subject.
+
+        It is true of some others too, and much cheaper: what it lets pass is still to be put to `matches`. Column names
+        are put into it as they are, and never come from outside.
+        """
+        json_texts = [f'"{column}"::text' for column in json_columns]
+        plain_texts = [f'"{column}"::text' for column in text_columns]
+        tests = [*self._id_tests(in_json=bool(json_texts), plain_texts=plain_texts)]
+        if json_texts or plain_texts:
+            tests += self._email_tests()
+        if not tests:
+            return "FALSE", []
+        # OFFSET 0 has each text made once for a row, not once for each test. Only ASCII is the same letters everywhere,
+        # and only the collation C lowers these and no others.
+        texts = f"{_joined(json_texts)} AS json, lower({_joined(json_texts + plain_texts)}) AS small OFFSET 0"
+        statement = f"EXISTS (SELECT FROM (SELECT {texts}) AS written WHERE {' OR '.join(test for test, _ in tests)})"
+        return statement, [parameter for _, parameters in tests for parameter in parameters]
+
+    def _id_tests(self, *, in_json: bool, plain_texts: list[str]) -> Iterator[_Test]:
+        if self.actor_ids:
+            yield from ((f"{text} = ANY(%s::text[])", [list(self.actor_ids)]) for text in plain_texts)
+        if in_json:
+            # jsonb escapes what JSON must escape, as json.dumps does, and nothing else
+            for actor_id in self.actor_ids:
+                yield "strpos(written.json, %s) > 0", [json.dumps(actor_id, ensure_ascii=False)]
+            if self._numbers:
+                # and never puts an exponent, but the zeros after a point: 42.0
+                numbers = "|".join(map(str, sorted(self._numbers)))
+                yield "written.json ~ %s", [f"[[ ]({numbers})[],.}}]"]
+
+    def _email_tests(self) -> Iterator[_Test]:
+        for parts in chain.from_iterable(map(addresses.parts, self.emails)):
+            yield f"({' AND '.join(['strpos(written.small, %s) > 0'] * len(parts))})", parts
+
+    @cached_property
+    def _numbers(self) -> frozenset[int]:
+        return frozenset(int(actor_id) for actor_id in self.actor_ids if _WHOLE_NUMBER.fullmatch(actor_id))
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return addresses.pattern(self.emails)
+
+    def _named_in(self, text: str) -> bool:
+        if text in self.actor_ids:
+            return True
+        may_hold = bool(self.emails) and ("@" in text or "%" in text)
+        return may_hold and self._pattern.search(text) is not None
+
+
+def _members(item: Mapping[str, Any]) -> Iterator[tuple[Any, bool]]:
+    """The values of an object, each with whether its name says that it is an id."""
+    field = item.get("field")
+    of_change = isinstance(field, str) and _says_id(field)
+    for name, value in item.items():
+        yield value, _says_id(name) or (of_change and name in ("old", "new"))
+
+
+def _says_id(name: str) -> bool:
+    return name in _NAMES_OF_IDS or name.endswith(_ENDINGS_OF_IDS)
+
+
+def _joined(texts: list[str]) -> str:
+    return f"concat_ws(' ', {', '.join(texts) or 'NULL'}) COLLATE \"C\""
+
+
+def _identifiers(sent: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
+    """The texts of one kind of identifier, each with its path."""
+    found: Any = sent.get(name)
+    path = f"subject.{name}"
+    if found is None:
+        return
+    items = (
+        [(f"{path}[{index}]", item) for index, item in enumerate(found)] if isinstance(found, list) else [(path, found)]
+    )
+    for where, text in items:
+        if not isinstance(text, str):
+            raise InvalidSubject(where, f"is a {type(text).__name__}; it must be a text")
+        if not 0 < len(text) <= MOST_IDENTIFIER:
+            raise InvalidSubject(where, f"has {len(text)} characters; it must have 1 to {MOST_IDENTIFIER}")
+        try:
+            check(text, where)
+        except UncanonicalValue as error:
+            raise InvalidSubject(error.path, error.rule) from None
+        yield where, text
