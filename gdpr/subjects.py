@@ -19,7 +19,7 @@ Not found are a person's name, another address of the same mailbox, and an addre
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -89,22 +89,18 @@ class Subject:
         while pending:
             item, is_id = pending.pop()
             match item:
-                case str():
-                    found = self._named_in(item)
+                case str() if self._named_in(item):
+                    return True
                 case bool():
-                    found = False
-                case int() | float():
-                    found = is_id and item in self._numbers and (isinstance(item, int) or abs(item) <= _EXACT)
+                    pass  # which Python takes for 0 and 1
+                case int() | float() if is_id and self._is_number(item):
+                    return True
                 case dict():
-                    found = any(map(self._named_in, item))
+                    if any(map(self._named_in, item)):
+                        return True
                     pending += _members(item)
                 case list():
-                    found = False
                     pending += [(element, is_id) for element in item]
-                case _:
-                    found = False
-            if found:
-                return True
         return False
 
     def condition(self, *, json_columns: Iterable[str], text_columns: Iterable[str]) -> tuple[str, list[Any]]:
@@ -113,34 +109,30 @@ class Subject:
         It is true of some others too, and much cheaper: what it lets pass is still to be put to `matches`. Column names
         are put into it as they are, and never come from outside.
         """
-        json_texts = [f'"{column}"::text' for column in json_columns]
-        plain_texts = [f'"{column}"::text' for column in text_columns]
-        tests = [*self._id_tests(in_json=bool(json_texts), plain_texts=plain_texts)]
-        if json_texts or plain_texts:
-            tests += self._email_tests()
-        if not tests:
-            return "FALSE", []
-        # OFFSET 0 has each text made once for a row, not once for each test. Only ASCII is the same letters everywhere,
-        # and only the collation C lowers these and no others.
-        texts = f"{_joined(json_texts)} AS json, lower({_joined(json_texts + plain_texts)}) AS small OFFSET 0"
-        statement = f"EXISTS (SELECT FROM (SELECT {texts}) AS written WHERE {' OR '.join(test for test, _ in tests)})"
-        return statement, [parameter for _, parameters in tests for parameter in parameters]
+        in_json, in_text = ([f'"{column}"::text' for column in columns] for columns in (json_columns, text_columns))
+        tests = [(f"{text} = ANY(%s::text[])", [list(self.actor_ids)]) for text in in_text]
+        if within := [*(self._json_tests() if in_json else ()), *self._email_tests()]:
+            # OFFSET 0 has the texts made once for a row, not once for each test. Only ASCII has the same small letters
+            # in every locale, and only the collation C makes these and no others.
+            texts = ", ".join(["NULL", *in_json, *in_text])
+            whole = f"SELECT concat_ws(' ', {texts}) COLLATE \"C\" AS whole OFFSET 0"
+            both = f"SELECT whole, lower(whole) AS small FROM ({whole}) AS made OFFSET 0"  # noqa: S608  names of columns
+            exists, parameters = _any(within)
+            tests.append((f"EXISTS (SELECT FROM ({both}) AS written WHERE {exists})", parameters))
+        return _any(tests)
 
-    def _id_tests(self, *, in_json: bool, plain_texts: list[str]) -> Iterator[_Test]:
-        if self.actor_ids:
-            yield from ((f"{text} = ANY(%s::text[])", [list(self.actor_ids)]) for text in plain_texts)
-        if in_json:
-            # jsonb escapes what JSON must escape, as json.dumps does, and nothing else
-            for actor_id in self.actor_ids:
-                yield "strpos(written.json, %s) > 0", [json.dumps(actor_id, ensure_ascii=False)]
-            if self._numbers:
-                # and never puts an exponent, but the zeros after a point: 42.0
-                numbers = "|".join(map(str, sorted(self._numbers)))
-                yield "written.json ~ %s", [f"[[ ]({numbers})[],.}}]"]
+    def _json_tests(self) -> Iterator[_Test]:
+        # jsonb escapes what JSON must escape, as json.dumps does, and nothing else.
+        for actor_id in self.actor_ids:
+            yield "strpos(whole, %s) > 0", [json.dumps(actor_id, ensure_ascii=False)]
+        if self._numbers:
+            # It never puts an exponent, but the zeros behind a point: 42.0
+            numbers = "|".join(map(str, sorted(self._numbers)))
+            yield "whole ~ %s", [f"[[ ]({numbers})[],.}}]"]
 
     def _email_tests(self) -> Iterator[_Test]:
         for parts in chain.from_iterable(map(addresses.parts, self.emails)):
-            yield f"({' AND '.join(['strpos(written.small, %s) > 0'] * len(parts))})", parts
+            yield f"({' AND '.join(['strpos(small, %s) > 0'] * len(parts))})", parts
 
     @cached_property
     def _numbers(self) -> frozenset[int]:
@@ -149,6 +141,9 @@ class Subject:
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         return addresses.pattern(self.emails)
+
+    def _is_number(self, number: float) -> bool:
+        return number in self._numbers and (isinstance(number, int) or abs(number) <= _EXACT)
 
     def _named_in(self, text: str) -> bool:
         if text in self.actor_ids:
@@ -169,8 +164,9 @@ def _says_id(name: str) -> bool:
     return name in _NAMES_OF_IDS or name.endswith(_ENDINGS_OF_IDS)
 
 
-def _joined(texts: list[str]) -> str:
-    return f"concat_ws(' ', {', '.join(texts) or 'NULL'}) COLLATE \"C\""
+def _any(tests: Sequence[_Test]) -> _Test:
+    conditions = " OR ".join(condition for condition, _ in tests)
+    return f"({conditions or 'FALSE'})", [parameter for _, parameters in tests for parameter in parameters]
 
 
 def _identifiers(sent: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
