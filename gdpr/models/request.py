@@ -103,7 +103,10 @@ class ExportRequest(models.Model):
         reason = storable(reason).strip()
         if not 0 < len(reason) <= MOST_REASON:
             raise UnreasonedExtension(reason)
-        mine = ExportRequest.objects.unanswered().filter(pk=self.pk, extended_at=None, due_at__gte=now)
+        if not ExportRequest.objects.unanswered().filter(pk=self.pk).exists():
+            return False
+        # Of its own columns alone: what comes from other tables is not looked at anew once another's change is awaited.
+        mine = ExportRequest.objects.filter(pk=self.pk, extended_at=None, due_at__gte=now)
         due_at = months_after(self.created_at, MONTHS_TO_ANSWER + MONTHS_OF_EXTENSION)
         if not mine.update(due_at=due_at, extended_at=now, extension_reason=reason):
             return False

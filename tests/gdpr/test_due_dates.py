@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from audit.models import AuditEvent
@@ -17,6 +17,7 @@ from hyrelog.ops.gauges import GAUGES
 from jobs.models import Job
 from tests.conftest import NOON, Tenant
 from tests.hyrelog.test_metrics import scrape
+from tests.threads import start_until_it_waits
 
 WHY = "Many systems have to be asked."
 
@@ -96,6 +97,18 @@ def test_a_reason_may_hold_what_a_database_cannot(tenant: Tenant) -> None:
 def test_an_extension_is_really_committed(committed: None, tenant: Tenant) -> None:
     assert ask(tenant).extend(reason=WHY, now=NOON)
     assert ExportRequest.objects.get().extension_reason == WHY
+
+
+def test_of_two_who_extend_at_once_one_does(committed: None, tenant: Tenant) -> None:
+    first, second = ask(tenant), ExportRequest.objects.get()
+    won: list[bool] = []
+    with transaction.atomic():
+        assert first.extend(reason=WHY, now=NOON)
+        thread = start_until_it_waits(lambda: won.append(second.extend(reason="Another one.", now=NOON)))
+    thread.join()
+    assert won == [False]
+    assert ExportRequest.objects.get().extension_reason == WHY
+    assert AuditEvent.objects.filter(action="gdpr.export.extended").count() == 1
 
 
 def overdue(*, now: datetime) -> int:

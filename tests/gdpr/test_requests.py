@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from audit.models import AuditEvent
@@ -15,6 +16,7 @@ from gdpr.subjects import Subject
 from jobs.models import Job
 from tests.api import Api
 from tests.conftest import Tenant
+from tests.threads import start_until_it_waits
 
 REQUEST, EXPORTS = "/v1/key/company/gdpr/export", "/v1/key/company/gdpr/exports"
 ADA = {"actorId": "u1", "email": "ada@example.com"}
@@ -225,9 +227,30 @@ def test_a_job_of_another_kind_and_a_foreign_one_are_no_exports(api: Api, other_
     assert len({answer.content for answer in answers}) == 1
 
 
-def test_requests_are_really_committed(committed: None, api: Api) -> None:
-    ask(api, ADA)
-    assert ask(api, ADA).status_code == 202
+def test_of_two_who_ask_at_once_both_get_the_one_export(committed: None, tenant: Tenant) -> None:
+    answers: list[tuple[uuid.UUID, bool]] = []
+
+    def ask_directly() -> None:
+        asked, new = request_export(
+            company=tenant.company,
+            scope="subject",
+            subject=Subject.read(ADA),
+            requested_by="a test",
+            now=timezone.now(),
+        )
+        answers.append((asked.pk, new))
+
+    with transaction.atomic():
+        ask_directly()
+        thread = start_until_it_waits(ask_directly)
+    thread.join()
+    (first, new), (second, again) = answers
+    assert (new, again, first) == (True, False, second)
+    assert Job.objects.filter(type=EXPORT).count() == ExportRequest.objects.count() == 1
+
+
+def test_requests_through_the_api_are_really_committed(committed: None, api: Api) -> None:
+    assert ask(api, ADA).json()["jobId"] == ask(api, ADA).json()["jobId"]
     assert Job.objects.filter(type=EXPORT).count() == ExportRequest.objects.count() == 1
 
 
