@@ -19,10 +19,11 @@ from django.db import close_old_connections, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 
-from audit import recording
 from audit.api.errors import ApiError, not_found
 from gdpr import storage
-from gdpr.models import DownloadLink
+from gdpr.clients import Client
+from gdpr.models import DownloadAccess, DownloadLink
+from gdpr.telling import tell
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Transfer:
     """One response: the bytes from `start` up to `end`, sent while `holder` holds the link."""
 
     link: DownloadLink
+    client: Client
     holder: uuid.UUID
     start: int
     end: int
@@ -53,7 +55,7 @@ class Transfer:
 
 
 def download(request: HttpRequest, token: str, *, now: datetime) -> HttpResponseBase:
-    """Serve an archive.
+    """Serve an archive; each response to a link that there is goes on record, and so do refusals, but for HEAD.
 
     Raises ApiError: 404 for an unknown token, 409 while another download with it runs, 410 for one that no longer
     works, 416, 503 where the file is not at hand.
@@ -61,6 +63,16 @@ def download(request: HttpRequest, token: str, *, now: datetime) -> HttpResponse
     link = DownloadLink.objects.find(token)
     if link is None:
         raise not_found("download")
+    client = Client.of(request)
+    try:
+        return _answer(request, link, client, now=now)
+    except ApiError as refusal:
+        if request.method != "HEAD":
+            DownloadAccess.objects.refuse(link=link, client=client, why=refusal.error, now=now)
+        raise
+
+
+def _answer(request: HttpRequest, link: DownloadLink, client: Client, *, now: datetime) -> HttpResponseBase:
     size, etag = link.archive.size, f'"{link.archive.sha256}"'
     start, end = _range(request, size=size, etag=etag)
     _refuse(link, start, end, now=now)
@@ -81,7 +93,7 @@ def download(request: HttpRequest, token: str, *, now: datetime) -> HttpResponse
     status = 206 if partial else 200
     if request.method == "HEAD":
         return HttpResponse(status=status, headers=headers)
-    return StreamingHttpResponse(_bytes(_begin(link, start, end, now=now)), status=status, headers=headers)
+    return StreamingHttpResponse(_bytes(_begin(link, client, start, end, now=now)), status=status, headers=headers)
 
 
 def _at_hand(name: str) -> bool:
@@ -116,9 +128,9 @@ def _refuse(link: DownloadLink, start: int, end: int, *, now: datetime) -> None:
         raise ApiError(410, "gone", f"This link {why}. Ask for a new one.")
 
 
-def _begin(link: DownloadLink, start: int, end: int, *, now: datetime) -> Transfer:
-    if holder := link.begin(start=start, end=end, now=now):
-        return Transfer(link, holder, start, end)
+def _begin(link: DownloadLink, client: Client, start: int, end: int, *, now: datetime) -> Transfer:
+    if holder := link.begin(start=start, end=end, client=client, now=now):
+        return Transfer(link, client, holder, start, end)
     link.refresh_from_db()
     _refuse(link, start, end, now=now)
     left = ceil((link.held_until - now).total_seconds()) if link.held_until else 1
@@ -177,7 +189,7 @@ def _end(transfer: Transfer, *, complete: bool) -> None:
     link, now = transfer.link, timezone.now()
     with transaction.atomic():
         if complete and transfer.serves_the_end and link.finish(holder=transfer.holder, now=now):
-            payload: dict[str, object] = {"jobId": str(link.archive.job_id), "linkId": str(link.id)}
-            recording.record_system(company=link.company, action="gdpr.export.downloaded", payload=payload, now=now)
+            facts = {"jobId": link.archive.job_id, "linkId": link.id, "address": transfer.client.address}
+            tell(link.company, "gdpr.export.downloaded", now=now, **facts)
         else:
             link.let_go(holder=transfer.holder)

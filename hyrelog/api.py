@@ -2,7 +2,7 @@
 
 from ninja import NinjaAPI
 
-from audit.api import errors, events
+from audit.api import errors, events, signing_keys
 from audit.api.body import StrictParser
 from gdpr import api as gdpr
 from jobs import api as jobs
@@ -18,5 +18,5 @@ api = NinjaAPI(
     parser=StrictParser(),
 )
 errors.install(api)
-for router in (events.router, webhooks.router, streaming.router, jobs.router, gdpr.router):
+for router in (events.router, webhooks.router, streaming.router, jobs.router, gdpr.router, signing_keys.router):
     api.add_router("", router)

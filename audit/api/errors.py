@@ -72,10 +72,13 @@ def invalid_fields(problems: Sequence[tuple[str, str]]) -> ApiError:
     return ApiError(422, "invalid", f"{problems[0][0]}: {problems[0][1]}", details=details)
 
 
-def too_many(error: str, *, retry_after: timedelta, headers: Mapping[str, str] | None = None) -> ApiError:
+def too_many(
+    error: str, *, retry_after: timedelta, details: Any = None, headers: Mapping[str, str] | None = None
+) -> ApiError:
     """429, with the seconds after which to come back (RFC 6585, section 4)."""
     seconds = max(1, ceil(retry_after.total_seconds()))
-    return ApiError(429, "rate_limited", error, headers={"Retry-After": str(seconds), **(headers or {})})
+    told = {"Retry-After": str(seconds), **(headers or {})}
+    return ApiError(429, "rate_limited", error, details=details, headers=told)
 
 
 def path_of(place: Sequence[str | int]) -> str:

@@ -2,13 +2,15 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import models
+from django.db import models, transaction
 
 from audit.chain import timestamp
 from audit.ids import uuid7
 from audit.models import Company
+from audit.models.company import ChainBusy
 from audit.notices import notice
 from gdpr import storage
+from gdpr.telling import tell
 from jobs.models import Job
 
 logger = logging.getLogger(__name__)
@@ -29,7 +31,8 @@ class ExportArchiveQuerySet(models.QuerySet["ExportArchive"]):
 
     def expire(self, *, now: datetime) -> int:
         """Delete the files of archives whose time is over; says how many."""
-        ended = sum(archive.expire(now=now) for archive in self.ready().filter(expires_at__lte=now))
+        over = self.ready().filter(expires_at__lte=now).select_related("company")
+        ended = sum(_expire(archive, now=now) for archive in over)
         self._delete_strays(before=now - STRAY_AFTER)
         return ended
 
@@ -78,11 +81,12 @@ class ExportArchive(models.Model):
         """Whether it is kept still; housekeeping may be some minutes late."""
         return self.status == Status.READY and now < self.expires_at
 
-    def expire(self, *, now: datetime, reason: str = "expired") -> bool:  # noqa: ARG002
-        """Delete the file; says whether the archive is at its end.
+    def expire(self, *, now: datetime, reason: str = "expired") -> bool:
+        """Delete the file, outside any transaction; says whether the archive is at its end.
 
         Where a folder has none, it may well lie on another machine, if EXPORT_STORAGE is not shared as it should be:
-        then the archive stays READY, to be tried again from there. What a bucket does not have is gone.
+        then the archive stays READY, to be tried again from there. What a bucket does not have is gone. Raises
+        audit.models.company.ChainBusy.
         """
         if storage.may_be_elsewhere(self.file):
             logger.warning(
@@ -94,8 +98,10 @@ class ExportArchive(models.Model):
             notice("export.file_missing", archive=self.pk, file=self.file)
             return False
         # The record comes first: what remains if this process dies in between is a stray, which is cleared away.
-        if not ExportArchive.objects.ready().filter(pk=self.pk).update(status=Status.EXPIRED):
-            return False
+        with transaction.atomic(durable=True):
+            if not ExportArchive.objects.ready().filter(pk=self.pk).update(status=Status.EXPIRED):
+                return False
+            tell(self.company, "gdpr.export.purged", now=now, jobId=self.job_id, reason=reason)
         self.status = Status.EXPIRED
         _delete(self.file)
         return True
@@ -106,10 +112,20 @@ class ExportArchive(models.Model):
             "status": self.status,
             "bytes": self.size,
             "sha256": self.sha256,
+            "keyId": self.checkpoint and self.checkpoint["keyId"],
             "counts": self.counts,
             "createdAt": timestamp(self.created_at),
             "expiresAt": timestamp(self.expires_at),
         }
+
+
+def _expire(archive: ExportArchive, *, now: datetime) -> bool:
+    """End an archive. One whose company's chain is busy keeps no other from it; it is tried again later."""
+    try:
+        return archive.expire(now=now)
+    except ChainBusy as error:
+        logger.warning("The archive %s is over and kept for now: %s", archive.pk, error)
+        return False
 
 
 def _delete(name: str) -> None:

@@ -3,13 +3,14 @@ import secrets
 import uuid
 from datetime import datetime, timedelta
 
-from django.db import models
-from django.db.models import Case, F, Q, When
-from django.db.models.functions import Greatest
+from django.db import connection, models, transaction
+from django.db.models import Count, Q
 
 from audit.ids import uuid7
 from audit.models import ApiKey, Company
+from gdpr.clients import Client
 from gdpr.models.archive import ExportArchive
+from gdpr.telling import tell
 
 VALID_FOR = timedelta(hours=1)
 CONTINUABLE_FOR = timedelta(minutes=10)
@@ -18,14 +19,41 @@ HELD_FOR = timedelta(seconds=30)
 """How long a response that takes no further chunk keeps another from beginning: one whose process died, say."""
 TIMES_SENT = 3
 """How many times an archive's bytes one link sends at the most, broken transfers included."""
+MOST_RESPONSES = 1_000
+"""Of one link: each leaves a row, and a response may be of a single byte."""
 TOKEN_BYTES = 32
+
+# One statement for both, as it comes with each chunk: the response's id is that of its access.
+_NOTE = """
+    WITH noted AS (
+        UPDATE gdpr_downloadlink
+        SET sent = sent + %(end)s - %(start)s, held_until = %(held_until)s,
+            served_until = greatest(served_until, CASE WHEN served_until >= %(start)s THEN %(end)s END)
+        WHERE id = %(link)s AND holder = %(holder)s AND revoked_at IS NULL
+        RETURNING holder
+    )
+    UPDATE gdpr_downloadaccess AS access SET sent = sent + %(end)s - %(start)s FROM noted WHERE access.id = noted.holder
+"""
 
 
 class DownloadLinkQuerySet(models.QuerySet["DownloadLink"]):
+    @transaction.atomic
     def issue(
-        self, *, archive: ExportArchive, issued_by: str, api_key: ApiKey | None = None, now: datetime
+        self,
+        *,
+        archive: ExportArchive,
+        issued_by: str,
+        api_key: ApiKey | None = None,
+        valid_for: timedelta = VALID_FOR,
+        now: datetime,
     ) -> tuple["DownloadLink", str]:
-        """A new link and its token, which is not kept and cannot be shown again. It ends with the key that made it."""
+        """A new link and its token, which is not kept and cannot be shown again. It ends with the key that made it.
+
+        Raises audit.models.company.ChainBusy.
+        """
+        ends = [now + valid_for, archive.expires_at]
+        if api_key and api_key.expires_at:
+            ends.append(api_key.expires_at)
         token = secrets.token_urlsafe(TOKEN_BYTES)
         link = self.create(
             company_id=archive.company_id,
@@ -34,16 +62,23 @@ class DownloadLinkQuerySet(models.QuerySet["DownloadLink"]):
             api_key=api_key,
             issued_by=issued_by,
             created_at=now,
-            expires_at=min(now + VALID_FOR, archive.expires_at),
+            expires_at=min(ends),
         )
+        issued = {"jobId": archive.job_id, "linkId": link.pk, "issuedBy": issued_by, "expiresAt": link.expires_at}
+        tell(archive.company, "gdpr.link.issued", now=now, **issued)
         return link, token
+
+    def counting_accesses(self) -> "DownloadLinkQuerySet":
+        """Each with how often it was asked for its archive (`asked`), and how often that was refused (`refused`)."""
+        served = Count("accesses", filter=Q(accesses__refusal=""))
+        return self.annotate(asked=Count("accesses"), refused=Count("accesses") - served)
 
     def find(self, token: str) -> "DownloadLink | None":
         return self.select_related("archive", "company", "api_key").filter(digest=digest(token)).first()
 
 
 class DownloadLink(models.Model):
-    """A secret address of one archive: for an hour, and for one complete download.
+    """A secret address of one archive: for an hour (or another time), and for one complete download.
 
     - One response at a time holds the link. Each chunk is noted before it leaves, which also prolongs the hold; a hold
       that was not prolonged for 30 s has lapsed.
@@ -52,7 +87,8 @@ class DownloadLink(models.Model):
     - The link is used when a response that held it to its normal end served the last byte, with every byte before it
       served too, by that response or by those it continued. From then on only continuing is allowed, for 10 minutes:
       the end of what was handed to the network may still have been lost there, unseen from here.
-    - All responses together send at most three times the archive's bytes.
+    - All responses together send at most three times the archive's bytes. There are at most 1,000 of them, each an
+      access on record (`DownloadAccess`) before its first byte leaves.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -89,6 +125,8 @@ class DownloadLink(models.Model):
             return "was used: a link serves one complete download"
         if self.sent > self._most(end - start):
             return f"has sent all that one link sends: {TIMES_SENT} times the archive's {self.archive.size} bytes"
+        if self.accesses.served().count() >= MOST_RESPONSES:
+            return f"has been used for {MOST_RESPONSES:,} responses, which is the most"
         return ""
 
     def _withdrawal(self) -> str:
@@ -114,26 +152,39 @@ class DownloadLink(models.Model):
 
     # What follows changes the row by compare-and-set and says whether it won.
 
-    def revoke(self, *, by: str, now: datetime) -> bool:  # noqa: ARG002
+    @transaction.atomic
+    def revoke(self, *, by: str, now: datetime) -> bool:
         """Have it serve nothing more; says whether that is new. Raises audit.models.company.ChainBusy."""
-        return bool(DownloadLink.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=now))
+        if not DownloadLink.objects.filter(pk=self.pk, revoked_at=None).update(revoked_at=now):
+            return False
+        tell(self.company, "gdpr.link.revoked", now=now, jobId=self.archive.job_id, linkId=self.pk, revokedBy=by)
+        return True
 
-    def begin(self, *, start: int, end: int, now: datetime) -> uuid.UUID | None:
-        """Take hold of the link for a response of the bytes from `start` up to `end`; its holder's id, or None."""
+    @transaction.atomic
+    def begin(self, *, start: int, end: int, client: Client, now: datetime) -> uuid.UUID | None:
+        """Take hold of the link for a response of the bytes from `start` up to `end`; its holder's id, or None.
+
+        The holder is the access that goes on record.
+        """
         free = DownloadLink.objects.filter(pk=self.pk, revoked_at=None, sent__lte=self._most(end - start))
         if start == 0:
             free = free.filter(Q(held_until=None) | Q(held_until__lte=now), used_at=None)
         else:
             free = free.filter(Q(used_at=None) | Q(used_at__gt=now - CONTINUABLE_FOR))
-        holder = uuid.uuid4()
-        return holder if free.update(holder=holder, held_until=now + HELD_FOR) else None
+        holder = uuid7()
+        if not free.update(holder=holder, held_until=now + HELD_FOR):
+            return None
+        self.accesses.serve(holder, link=self, start=start, end=end, client=client, now=now)
+        return holder
 
     def note(self, *, holder: uuid.UUID, start: int, end: int, now: datetime) -> bool:
         """Note that the bytes from `start` up to `end` are about to leave; False once another took the link over."""
-        held = DownloadLink.objects.filter(pk=self.pk, holder=holder, revoked_at=None)
-        adjoining = When(served_until__gte=start, then=Greatest(F("served_until"), end))
-        served = Case(adjoining, default=F("served_until"))
-        return bool(held.update(sent=F("sent") + end - start, served_until=served, held_until=now + HELD_FOR))
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _NOTE,
+                {"link": self.pk, "holder": holder, "start": start, "end": end, "held_until": now + HELD_FOR},
+            )
+            return bool(cursor.rowcount)
 
     def let_go(self, *, holder: uuid.UUID) -> bool:
         """End the hold of a response that broke."""

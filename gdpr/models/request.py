@@ -1,11 +1,13 @@
 import calendar
 from datetime import datetime, timedelta
 
-from django.db import models
-from django.db.models import Q
+from django.db import models, transaction
+from django.db.models import Exists, OuterRef, Q
 
 from audit.models import Company
+from audit.text import storable
 from gdpr.subjects import Subject
+from gdpr.telling import tell
 from jobs.models import Job
 from jobs.models.job import ACTIVE
 
@@ -13,6 +15,15 @@ MONTHS_TO_ANSWER = 1
 """From the receipt of a request (GDPR, Art. 12(3))."""
 MONTHS_OF_EXTENSION = 2
 """By which that may be extended, where requests are complex or many (Art. 12(3), second sentence)."""
+MOST_REASON = 1_000
+"""Characters of the reason for an extension."""
+
+
+class UnreasonedExtension(ValueError):
+    """An extension is told to the person with its reasons (GDPR, Art. 12(3)); give them in 1 to 1,000 characters."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{self.__doc__} These are {len(reason):,}.")
 
 
 class Scope(models.TextChoices):
@@ -32,8 +43,14 @@ class ExportRequestQuerySet(models.QuerySet["ExportRequest"]):
         return self.filter(job__status__in=ACTIVE)
 
     def unanswered(self) -> "ExportRequestQuerySet":
-        """Those that still owe an archive: what failed does too, what its company cancelled does not."""
-        return self.exclude(job__status__in=[Job.Status.COMPLETED, Job.Status.CANCELLED])
+        """Those that still owe an archive; what its company cancelled does not.
+
+        What failed does, until a later request of the same scope is answered.
+        """
+        job = {"company": OuterRef("company"), "type": OuterRef("job__type"), "key": OuterRef("job__key")}
+        later = Job.objects.filter(**job, id__gt=OuterRef("job_id"), status=Job.Status.COMPLETED)
+        failed = Q(job__status=Job.Status.FAILED)
+        return self.filter(Q(job__status__in=ACTIVE) | failed & ~Exists(later))
 
     def overdue(self, *, now: datetime) -> "ExportRequestQuerySet":
         return self.unanswered().filter(due_at__lt=now)
@@ -95,12 +112,23 @@ class ExportRequest(models.Model):
         """Whom it is about; None for the whole company."""
         return None if self.subject is None else Subject.read(self.subject)
 
+    @transaction.atomic
     def extend(self, *, reason: str, now: datetime) -> bool:
-        """Take two more months; once, for a reason, within the first month. Says whether it did."""
-        mine = ExportRequest.objects.unanswered().filter(pk=self.pk, extended_at=None, due_at__gte=now)
+        """Take two more months; once, for a reason, within the first month. Says whether it did.
+
+        Raises UnreasonedExtension, audit.models.company.ChainBusy.
+        """
+        reason = storable(reason).strip()
+        if not 0 < len(reason) <= MOST_REASON:
+            raise UnreasonedExtension(reason)
+        if not ExportRequest.objects.unanswered().filter(pk=self.pk).exists():
+            return False
+        # Of its own columns alone: what comes from other tables is not looked at anew once another's change is awaited.
+        mine = ExportRequest.objects.filter(pk=self.pk, extended_at=None, due_at__gte=now)
         due_at = months_after(self.created_at, MONTHS_TO_ANSWER + MONTHS_OF_EXTENSION)
         if not mine.update(due_at=due_at, extended_at=now, extension_reason=reason):
             return False
+        tell(self.company, "gdpr.export.extended", now=now, jobId=self.job_id, dueAt=due_at, reason=reason)
         self.refresh_from_db()
         return True
 

@@ -183,6 +183,29 @@ GAUGES = (
         ) AS recent GROUP BY outcome
         """,  # noqa: S608  all of it is written here
     ),
+    # As `ExportRequest.objects.overdue`; but what owes an answer is few jobs, and requests are kept for ever.
+    Gauge(
+        "hyrelog_exports_overdue",
+        "Requests for exports whose due date has passed without an archive (GDPR, Art. 12(3)).",
+        [],
+        f"""
+        WITH owing AS (
+            (SELECT id, company_id, key FROM jobs_job WHERE type = 'gdpr.export' AND status = 'PENDING' LIMIT {COUNTED})
+            UNION ALL
+            (SELECT id, company_id, key FROM jobs_job WHERE type = 'gdpr.export' AND status = 'PROCESSING')
+            UNION ALL
+            (SELECT id, company_id, key FROM jobs_job AS failed
+             WHERE completed_at IS NOT NULL AND type = 'gdpr.export' AND status = 'FAILED' AND NOT EXISTS (
+                SELECT FROM jobs_job AS later
+                WHERE later.company_id = failed.company_id AND later.type = 'gdpr.export' AND later.id > failed.id
+                    AND later.key = failed.key AND later.status = 'COMPLETED'
+             )
+             ORDER BY completed_at DESC {_IN_ORDER})
+        )
+        SELECT count(*) FROM owing JOIN gdpr_exportrequest AS request ON request.job_id = owing.id
+        WHERE request.due_at < now()
+        """,  # noqa: S608  all of it is written here
+    ),
     Gauge(
         "hyrelog_jobs_paused",
         "1 for each queue and each type of job that is paused.",

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from audit.models import AuditEvent
 from gdpr import downloading
+from gdpr.clients import Client
 from gdpr.downloading import CHUNK, LAST, TakenOver
 from gdpr.models import DownloadLink, ExportArchive
 from hyrelog.ops.logs import RedactingFormatter
@@ -109,7 +110,7 @@ def test_what_one_link_sends_is_bounded(url: str) -> None:
 def test_a_response_that_never_began_or_whose_process_died_does_not_keep_the_link(url: str) -> None:
     link = DownloadLink.objects.get()
     begun = timezone.now() - timedelta(seconds=31)
-    holder = link.begin(start=0, end=len(CONTENT), now=begun)
+    holder = link.begin(start=0, end=len(CONTENT), client=Client(), now=begun)
     assert holder
     assert link.note(holder=holder, start=0, end=1000, now=begun)
     assert get(url)[1] == CONTENT  # its hold has lapsed
@@ -118,7 +119,7 @@ def test_a_response_that_never_began_or_whose_process_died_does_not_keep_the_lin
 
 def test_a_request_that_continues_need_not_wait_for_the_hold_of_a_dead_process(url: str) -> None:
     link = DownloadLink.objects.get()
-    holder = link.begin(start=0, end=len(CONTENT), now=timezone.now())
+    holder = link.begin(start=0, end=len(CONTENT), client=Client(), now=timezone.now())
     assert holder
     link.note(holder=holder, start=0, end=CHUNK, now=timezone.now())
     assert get(url)[0].status_code == 409

@@ -310,7 +310,7 @@ def test_foreign_exports_are_404(api: Api, other_api: Api, work: Work) -> None:
     assert other_api.get(EXPORTS).json()["exports"] == []
 
 
-@pytest.mark.parametrize("scope", ["subject", "all", None])
+@pytest.mark.parametrize("scope", ["Subject", "all", None])
 def test_an_unknown_scope_is_refused_by_name(api: Api, scope: str | None) -> None:
     answer = api.post("/v1/key/company/gdpr/export", {"scope": scope})
     assert (answer.status_code, answer.json()["details"][0]["field"]) == (422, "scope")

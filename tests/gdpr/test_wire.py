@@ -1,19 +1,22 @@
 """Downloads over a real connection, through uvicorn: what it and Django make of a client that goes away."""
 
+import http.client
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 import uvicorn
+from django.utils import timezone
 
 from audit.models import AuditEvent
 from gdpr import downloading
-from gdpr.models import DownloadLink
+from gdpr.models import DownloadAccess, DownloadLink
 from hyrelog.asgi import application
 from tests.gdpr.conftest import CONTENT
 from tests.system import wait_until
@@ -99,3 +102,26 @@ def test_one_of_many_at_once_is_served(served: str) -> None:
     assert statuses[0] == 200
     assert set(statuses[1:]) <= {409, 410}
     wait_recorded(1)
+
+
+@pytest.mark.parametrize(
+    ("peer", "kept"),
+    [("127.0.0.2", "127.0.0.2"), ("127.0.0.1", "198.51.100.1")],
+    ids=["a client itself", "a proxy that is trusted"],
+)
+def test_an_address_is_believed_from_a_trusted_proxy_only(served: str, peer: str, kept: str) -> None:
+    where = urlsplit(served)
+    connection = http.client.HTTPConnection("127.0.0.1", where.port or 0, timeout=10, source_address=(peer, 0))
+    connection.request("GET", where.path, headers={"Host": "localhost", "X-Forwarded-For": "198.51.100.1"})
+    assert connection.getresponse().read() == CONTENT
+    connection.close()
+    assert DownloadAccess.objects.get().address == kept
+    wait_recorded(1)
+
+
+def test_many_that_are_refused_at_once_are_all_answered_and_on_record(served: str) -> None:
+    DownloadLink.objects.update(revoked_at=timezone.now())
+    with ThreadPoolExecutor(8) as threads:
+        statuses = list(threads.map(lambda _: requests.get(served, timeout=20).status_code, range(40)))
+    assert set(statuses) == {410}
+    assert DownloadAccess.objects.refused().count() == 40

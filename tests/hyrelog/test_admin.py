@@ -30,8 +30,6 @@ def populated(tenant: Tenant, lease: ProcessLease, receiver: Receiver) -> Tenant
     _ = lease.process_id
     Tick.objects.claim(name="sweep", period=60)
     asked, _ = request_export(company=tenant.company, scope="company", requested_by="a test", now=NOON)
-    Webhook.objects.register(company=tenant.company, url=receiver.url)
-    tenant.record(draft(payload={"html": "<script>alert(1)</script>"}))
     key = ApiKey.objects.matching(tenant.company_key).get()
     job = asked.job
     archive = ExportArchive.objects.create(
@@ -41,6 +39,8 @@ def populated(tenant: Tenant, lease: ProcessLease, receiver: Receiver) -> Tenant
     link, _ = DownloadLink.objects.issue(archive=archive, issued_by=str(key), api_key=key, now=timezone.now())
     DownloadAccess.objects.create(company=tenant.company, link=link, at=NOON, start=0, end=1)
     PrivacyNotice.objects.create(company=tenant.company)
+    Webhook.objects.register(company=tenant.company, url=receiver.url)
+    tenant.record(draft(payload={"html": "<script>alert(1)</script>"}))
     return tenant
 
 
