@@ -67,9 +67,13 @@ def public_key(system: System) -> str:
     return str(answer.json()["keys"][0]["publicKey"])
 
 
-def verified(content: bytes, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Unpack an archive and run the verifier that lies in it, with nothing but Python."""
+def unpacked(content: bytes, folder: Path) -> Path:
     with opened(content) as archive:
         archive.extractall(folder)
+    return folder
+
+
+def verified(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What the verifier says that lies in an unpacked archive, run with nothing but Python."""
     command = [sys.executable, "-I", "-S", str(folder / "verify.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)

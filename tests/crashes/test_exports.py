@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.archives import downloaded, ended, exported, lines, manifest, public_key, verified
+from tests.archives import downloaded, ended, exported, lines, manifest, public_key, unpacked, verified
 from tests.crashes.steps import is_ready, let_run_out, processes_killed, waiting_for
 from tests.system import System, wait_until
 
@@ -56,7 +56,7 @@ def test_killed_three_times_it_ends_with_the_same_events(system: System, tmp_pat
     )
     assert len(before) >= 3_000
     assert before == after
-    checked = verified(content, tmp_path, "--key", public_key(system))
+    checked = verified(unpacked(content, tmp_path), "--key", public_key(system))
     assert checked.returncode == 0, checked.stdout + checked.stderr
     said = [line["text"] for line in system.get(f"/v1/key/company/jobs/{job_id}/log")["log"]]
     assert sum("anew" in line for line in said) == 3
