@@ -54,11 +54,6 @@ class System:
         self.home, self.log = home, home / "up.log"
         own = {"HYRELOG_HOME": str(home / "state"), "NO_COLOR": "1", "GDPR_EXPORTS_PER_DAY": "1000"}
         self._own = own | environment
-            "HYRELOG_HOME": str(home / "state"),
-            "NO_COLOR": "1",
-            "GDPR_EXPORTS_PER_DAY": "1000",
-            **environment,
-        }
         self._up: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str) -> None:
