@@ -52,7 +52,8 @@ class System:
 
     def __init__(self, home: Path, **environment: str) -> None:
         self.home, self.log = home, home / "up.log"
-        self._own = {"HYRELOG_HOME": str(home / "state"), "NO_COLOR": "1", **environment}
+        own = {"HYRELOG_HOME": str(home / "state"), "NO_COLOR": "1", "GDPR_EXPORTS_PER_DAY": "1000"}
+        self._own = own | environment
         self._up: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str) -> None:
