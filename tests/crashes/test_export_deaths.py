@@ -1,80 +1,64 @@
-"""A worker that makes an export is killed in the middle of it: what comes of it in the end is the same archive."""
+"""Workers are killed in the middle of an export, and it begins anew until it is whole.
 
-import zipfile
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
-from tests.crashes.steps import LEASE_AND_MORE, let_run_out, processes_killed
-from tests.system import System, running_system, wait_until
-
-EVENTS = 20_000
-RECORD = f"""
-from django.db import transaction
-from django.utils import timezone
-from audit import recording
-from audit.drafts import Draft
-from audit.models import Workspace
-workspace = Workspace.objects.get(pk="%s")
-for start in range(0, {EVENTS}, 1000):
-    drafts = [Draft(action="a", category="b", payload={{"n": n}}) for n in range(start, start + 1000)]
-    with transaction.atomic():
-        recording.record(workspace=workspace, drafts=drafts, now=timezone.now())
+Locks that the test holds keep the worker at the point where it is to be caught.
 """
 
+from pathlib import Path
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("exports")
+import psycopg
+import pytest
 
+from tests.archives import downloaded, ended, exported, lines, manifest, public_key, unpacked, verified
+from tests.crashes.steps import is_ready, let_run_out, processes_killed, waiting_for
+from tests.system import System, wait_until
 
-@pytest.fixture(scope="module")
-def system(folder: Path) -> Iterator[System]:
-    with running_system(EXPORT_STORAGE=str(folder)) as system:
-        yield system
+SOON = 30
+"""Seconds: a poll, a new process, and patience with a busy machine."""
 
-
-def ask(system: System) -> str:
-    return str(system.post("/v1/key/company/gdpr/export", {"scope": "company"})["jobId"])
-
-
-def finished(system: System, folder: Path, job: str) -> Path:
-    """The archive of an export, once it is there."""
-
-    def status() -> str:
-        return str(system.get(f"/v1/key/company/gdpr/exports/{job}")["status"])
-
-    wait_until(lambda: status() == "COMPLETED", seconds=4 * LEASE_AND_MORE, what="an archive", state=status)
-    (archive,) = folder.glob(f"*{job}*")
-    return archive
+READING, RECORDING = "%row_to_json", 'INSERT INTO "gdpr_exportarchive"'
+CAUGHT = (
+    ("webhooks_webhook", "ACCESS EXCLUSIVE", READING),  # events are written already
+    ("gdpr_exportarchive", "SHARE", RECORDING),  # the file is published and verified, and on no record yet
+    ("jobs_joblog", "ACCESS EXCLUSIVE", READING),
+)
+"""Tables that the export comes to, how they are locked, and how the statement that waits there looks."""
 
 
-def events(archive: Path, workspace: str) -> list[bytes]:
-    with zipfile.ZipFile(archive) as opened:
-        lines = opened.read("data/audit_auditevent.ndjson").splitlines()
-    return [line for line in lines if f'"workspace_id":"{workspace}"'.encode() in line]
+@pytest.fixture(autouse=True)
+def ready(system: System) -> None:
+    wait_until(lambda: is_ready(system), seconds=60, what="/readyz")
 
 
-def test_an_export_killed_three_times_holds_the_same_events_as_one_that_was_left_alone(
-    system: System, folder: Path
-) -> None:
-    workspace = system.sql("SELECT id::text FROM audit_workspace WHERE name <> 'system' ORDER BY id LIMIT 1")[0][0]
-    system.manage("shell", "--verbosity", "0", "-c", RECORD % workspace)
-    job = ask(system)
-    for attempt in (1, 2, 3):
-        draft = folder / f".{job}-{attempt}.zip.part"
-        wait_until(
-            lambda draft=draft: draft.exists() and draft.stat().st_size > 0, seconds=LEASE_AND_MORE, what=f"{draft}"
-        )
-        with processes_killed(system) as leases:
-            let_run_out(system, leases)
-    killed = finished(system, folder, job)
-    outcomes = system.sql("SELECT outcome FROM jobs_jobattempt WHERE job_id = %s ORDER BY number", job)
-    assert [outcome for (outcome,) in outcomes] == ["lost", "lost", "lost", "completed"]
-    said = [text for (text,) in system.sql("SELECT text FROM jobs_joblog WHERE job_id = %s ORDER BY id", job)]
-    assert said == [f"Attempt {n} ended with its process; the export begins anew." for n in (1, 2, 3)]
-    left_alone = finished(system, folder, ask(system))
-    assert len(events(killed, workspace)) >= EVENTS
-    assert events(killed, workspace) == events(left_alone, workspace)
-    assert not list(folder.glob(".*"))
+def test_killed_three_times_it_ends_with_the_same_events(system: System, tmp_path: Path) -> None:
+    for _ in range(3):
+        system.record(*["export.killed"] * 1_000)
+    workspace = system.run["workspace_id"]
+    calm = downloaded(system, exported(system, scope="company"))
+
+    job_id = ""
+    for number, (table, mode, statement) in enumerate(CAUGHT, start=1):
+        with psycopg.connect(system.run["database_url"]) as blocker:
+            blocker.execute(f"LOCK TABLE {table} IN {mode} MODE")
+            job_id = job_id or system.post("/v1/key/company/gdpr/export", {"scope": "company"})["jobId"]
+            caught = waiting_for(system, blocker, statement)
+            wait_until(caught, seconds=SOON, what=f"attempt {number} waits for {table}")
+            with processes_killed(system) as leases:
+                let_run_out(system, leases)
+                # What the server does for the dead ends once it hears of their death.
+                system.sql("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", caught())
+    export = ended(system, job_id)
+    assert (export["attempts"], export["lost"]) == (4, 3)
+
+    content = downloaded(system, export)
+    assert manifest(content)["attempt"] == 4
+    before, after = (
+        [row for row in lines(made, "audit_auditevent") if row["workspace_id"] == workspace] for made in (calm, content)
+    )
+    assert len(before) >= 3_000
+    assert before == after
+    checked = verified(unpacked(content, tmp_path), "--key", public_key(system))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    said = [line["text"] for line in system.get(f"/v1/key/company/jobs/{job_id}/log")["log"]]
+    assert sum("anew" in line for line in said) == 3
+    left = [path.name for path in (system.home / "state" / "exports").rglob("*") if job_id in path.name]
+    assert left == [f"{job_id}-4.zip"]
