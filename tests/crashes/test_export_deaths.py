@@ -17,9 +17,9 @@ SOON = 30
 
 READING, RECORDING = "%row_to_json", 'INSERT INTO "gdpr_exportarchive"'
 CAUGHT = (
-    ("webhooks_webhook", "ACCESS EXCLUSIVE", READING),  # events are written already
+    ("webhooks_webhookattempt", "ACCESS EXCLUSIVE", READING),  # events are written already
     ("gdpr_exportarchive", "SHARE", RECORDING),  # the file is published and verified, and on no record yet
-    ("jobs_joblog", "ACCESS EXCLUSIVE", READING),
+    ("gdpr_downloadaccess", "ACCESS EXCLUSIVE", READING),
 )
 """Tables that the export comes to, how they are locked, and how the statement that waits there looks."""
 

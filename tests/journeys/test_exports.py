@@ -15,7 +15,7 @@ from tests.system import System, wait_until
 ADA = {"id": "ada", "email": "ada@example.com", "name": "Ada"}
 BOB = {"id": "bob", "email": "bob@example.com", "name": "Bob"}
 NADA = {"id": "nada", "email": "nada@example.com", "name": "Nada"}
-OF_ADA = (
+OF_ADA: tuple[dict[str, Any], ...] = (
     {"actor": ADA},
     {"actor": BOB, "target": {"type": "user", "id": "ada"}},
     {"actor": BOB, "payload": {"mailed": ["to <Ada@Example.com>, with thanks"]}},
