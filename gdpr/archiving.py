@@ -1,100 +1,133 @@
-"""The archive: a zip of one NDJSON file for each table, and a manifest that says what must be in it."""
+"""The archive as a file: a zip whose entries are compressed by a thread, beside whoever reads the rows."""
 
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import IO, Any
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import IO, Any, Self
 
-MANIFEST = "manifest.json"
-SCHEMA_VERSION = 1
-BATCH = 64 * 1024
-"""Bytes that are compressed at a time, at the least."""
+from audit import signing
+from audit.canonical import canonical
+
+MANIFEST, SIGNATURE = "manifest.json", "signature.json"
+KIND = "hyrelog-manifest-v1"
+LEVEL = 1
+"""Of Deflate: on events three times as fast as level 6, for a tenth more bytes."""
+SLICE = 256 * 1024
+"""Bytes that are compressed at a time: what the compressor holds beside a part stays small."""
 
 
-class DamagedArchive(Exception):
-    """A sealed archive does not hold what its manifest says."""
+class Entry:
+    """A file of the archive that is being written. One part is compressed while the next one is read."""
+
+    def __init__(self, file: IO[bytes], *, compressor: ThreadPoolExecutor) -> None:
+        self.rows = self.bytes = 0
+        self._file = file
+        self._compressor = compressor
+        self._digest = hashlib.sha256()
+        self._under_way: Future[None] | None = None
+
+    def write(self, text: bytes, *, rows: int = 0, then: Callable[[], None] | None = None) -> None:
+        """Add so many rows, and have `then` called in the compressing thread.
+
+        What the part before raised in there is raised here.
+        """
+        self.wait()
+        self.rows += rows
+        self.bytes += len(text)
+        self._under_way = self._compressor.submit(self._write, text, then)
+
+    def wait(self) -> None:
+        """Until all that was written is compressed; raises what that raised."""
+        if self._under_way is not None:
+            under_way, self._under_way = self._under_way, None
+            under_way.result()
+
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def _write(self, text: bytes, then: Callable[[], None] | None) -> None:
+        whole = memoryview(text)
+        for start in range(0, len(text), SLICE):
+            part = whole[start : start + SLICE]
+            self._digest.update(part)
+            self._file.write(part)
+        if then is not None:
+            then()
 
 
-@dataclass(slots=True)
 class Archive:
-    """Writes a zip (with Zip64 where it is needed) row by row; nothing of it is kept in memory but the manifest."""
+    """Writes a zip (with Zip64 where it is needed) part by part; nothing of it stays in memory but the manifest.
 
-    file: IO[bytes]
-    written_at: datetime
-    files: list[dict[str, Any]] = field(default_factory=list)
-    _zip: zipfile.ZipFile = field(init=False)
+    As a context it ends the zip; one without its manifest is of no use.
+    """
 
-    def __post_init__(self) -> None:
-        self._zip = zipfile.ZipFile(self.file, "w", zipfile.ZIP_DEFLATED, compresslevel=6)
+    def __init__(self, file: IO[bytes]) -> None:
+        self.files: list[dict[str, Any]] = []
+        self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL)
+        self._compressor = ThreadPoolExecutor(1, thread_name_prefix="compressor")
 
-    def add(self, table: str, parts: Iterable[list[str]]) -> int:
-        """Write a table's rows, given as parts of JSON texts, as `data/<table>.ndjson`; says how many there were."""
-        name, digest, rows, size = f"data/{table}.ndjson", hashlib.sha256(), 0, 0
-        with self._zip.open(self._entry(name), "w", force_zip64=True) as entry:
-            for text in _batches(parts):
-                entry.write(text)
-                digest.update(text)
-                rows, size = rows + text.count(b"\n"), size + len(text)
-        self.files.append({"name": name, "table": table, "rows": rows, "bytes": size, "sha256": digest.hexdigest()})
-        return rows
+    def __enter__(self) -> Self:
+        return self
 
-    def seal(self, **facts: Any) -> dict[str, int]:
-        """Write the manifest and end the zip; the rows of each table."""
-        counts = {file["table"]: file["rows"] for file in self.files}
-        manifest = {"schemaVersion": SCHEMA_VERSION, **facts, "counts": counts, "files": self.files}
-        with self._zip.open(self._entry(MANIFEST), "w") as entry:
-            entry.write(json.dumps(manifest, ensure_ascii=False, indent=2, sort_keys=True).encode())
-        self._zip.close()
-        return counts
-
-    def close(self) -> None:
-        """End the zip as it stands; one that was not sealed is of no use."""
+    def __exit__(self, *_: object) -> None:
+        self._compressor.shutdown()
         self._zip.close()
 
-    def _entry(self, name: str) -> zipfile.ZipInfo:
-        entry = zipfile.ZipInfo(name, self.written_at.timetuple()[:6])
-        entry.compress_type = zipfile.ZIP_DEFLATED
-        entry.external_attr = 0o600 << 16
-        return entry
+    @contextmanager
+    def table(self, name: str, *, table: str | None = None) -> Iterator[Entry]:
+        """A file of rows; listed once it was left without an exception."""
+        with self._open(name) as file:
+            entry = Entry(file, compressor=self._compressor)
+            try:
+                yield entry
+                entry.wait()
+            except BaseException:
+                with suppress(Exception):  # what it raised first is what is told
+                    entry.wait()
+                raise
+        self._list(name, table, entry.rows, entry.bytes, entry.sha256())
+
+    def add(self, name: str, text: str) -> None:
+        """A small file that has no rows."""
+        self._put(name, text.encode())
+        self._list(name, None, None, len(text.encode()), hashlib.sha256(text.encode()).hexdigest())
+
+    def seal(self, facts: dict[str, Any]) -> None:
+        """Write the manifest, of `facts` and of what was written, and its signature."""
+        manifest = as_text({**facts, "files": self.files}).encode()
+        self._put(MANIFEST, manifest)
+        signed = {
+            "algorithm": "Ed25519",
+            "keyId": signing.current_key_id(),
+            "signature": signing.sign(KIND, manifest),
+        }
+        self._put(SIGNATURE, canonical(signed))
+
+    def _list(self, name: str, table: str | None, rows: int | None, size: int, sha256: str) -> None:
+        self.files.append({"name": name, "table": table, "rows": rows, "bytes": size, "sha256": sha256})
+
+    def _put(self, name: str, data: bytes) -> None:
+        with self._open(name) as file:
+            file.write(data)
+
+    def _open(self, name: str) -> IO[bytes]:
+        # By its name alone: an entry of one's own making, with a date say, would be compressed by level 6.
+        return self._zip.open(name, "w", force_zip64=True)
 
 
-def _batches(parts: Iterable[list[str]]) -> Iterator[bytearray]:
-    """The lines of all parts, some at a time: a whole part's text would take its memory once more."""
-    batch = bytearray()
-    for part in parts:
-        for row in part:
-            batch += row.encode()
-            batch += b"\n"
-            if len(batch) >= BATCH:
-                yield batch
-                batch = bytearray()
-    yield batch
+def as_text(value: Any) -> str:
+    """A JSON value for a program and, if need be, for a person."""
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
 
-def verify(file: IO[bytes]) -> None:
-    """Read a sealed archive back and compare each file with the manifest; raises DamagedArchive."""
-    with zipfile.ZipFile(file) as sealed:
-        manifest = json.loads(sealed.read(MANIFEST))
-        names = {MANIFEST, *(listed["name"] for listed in manifest["files"])}
-        if names != set(sealed.namelist()):
-            raise DamagedArchive(f"the zip holds {sorted(sealed.namelist())}, the manifest lists {sorted(names)}")
-        for listed in manifest["files"]:
-            digest, rows = hashlib.sha256(), 0
-            with sealed.open(listed["name"]) as entry:
-                while chunk := entry.read(1 << 20):
-                    digest.update(chunk)
-                    rows += chunk.count(b"\n")
-            if (digest.hexdigest(), rows) != (listed["sha256"], listed["rows"]):
-                raise DamagedArchive(f"{listed['name']} differs from what the manifest says of it")
-
-
-def sha256_of(file: IO[bytes]) -> tuple[str, int]:
-    """The hex SHA-256 and the size in bytes of a whole file."""
+def sha256_of(file: IO[bytes], *, advance: Callable[[int], None] = lambda _: None) -> tuple[str, int]:
+    """The hex SHA-256 and the size in bytes of a whole file; `advance` is told of the bytes of each MiB."""
     file.seek(0)
     digest = hashlib.sha256()
     while chunk := file.read(1 << 20):
         digest.update(chunk)
+        advance(len(chunk))
     return digest.hexdigest(), file.tell()

@@ -1,22 +1,31 @@
-"""The job behind an export: stream the company's rows into an archive, verify it, publish it."""
+"""The job behind an export: make the archive, publish it, verify what was published, put it on record."""
 
-from collections.abc import Iterator
-from contextlib import closing
+import logging
+from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
-from audit.chain import timestamp
-from audit.models import ChainHead, Company
-from audit.personal_data import Covered, covered, excluded
-from gdpr import archiving, reading, storage
+from audit import signing
+from audit.checkpoints import BrokenChain
+from gdpr import storage, telling, verify
+from gdpr.archiving import sha256_of
+from gdpr.making import Made, MissingRows, Order, make
 from gdpr.models import ExportArchive
 from gdpr.models.archive import KEPT_FOR
+from gdpr.progress import Progress
 from gdpr.requesting import EXPORT
 from jobs.backoff import exponential
-from jobs.context import JobContext, Stopped
+from jobs.context import JobContext, Retryable, Stopped, Unrecoverable
+from jobs.models.attempt import Outcome
 from jobs.registry import FOREVER, handler
+
+UNAVAILABLE = "The storage of archives failed; the operators of HyreLog see the details."
+MADE, PUBLISHED = 0.4, 0.5
+"""Shares of the whole: reading goes several times as fast as verifying."""
+
+logger = logging.getLogger(__name__)
 
 
 @handler(
@@ -29,85 +38,136 @@ from jobs.registry import FOREVER, handler
     cancellable=True,  # a retry would pass by GDPR_EXPORTS_PER_DAY: tenants request another one
     keep_completed=FOREVER,  # the record of an export stays, also of one that failed
     keep_failed=FOREVER,
+    died=telling.told_failed,
 )
 def export(context: JobContext) -> dict[str, Any]:
     """Make an archive; each attempt begins anew, and finds its work done where only the settling was lost."""
     done = ExportArchive.objects.filter(job=context.job).first()
-    return _result(done or _make(context))
+    try:
+        return _result(done or _make(context))
+    except (BrokenChain, MissingRows) as shortfall:
+        raise Unrecoverable(str(shortfall)) from shortfall
+    except OSError as error:
+        # What it says names folders and hosts. It is for operators; the tenant reads the text of Retryable.
+        raise Retryable(UNAVAILABLE) from error
 
 
 def _make(context: JobContext) -> ExportArchive:
-    company, request, now = context.company, context.job.export_request, timezone.now()
     # The attempt is in the name: a stale worker that still writes disturbs nobody.
     name = f"{context.job.id}-{context.attempt}.zip"
-    for died in range(1, context.attempt):
-        storage.clear(f"{context.job.id}-{died}.zip")
-    with storage.draft(name) as file, closing(archiving.Archive(file, written_at=now)) as archive:
-        heads = reading.chain_heads(company.id)
-        tables = covered()
-        expected = sum(reading.estimate(table, company_id=company.id) for table in tables) or 1
-        seen = 0
-        for table in tables:
-            parts = reading.read(table, company_id=company.id, heads=heads)
-            seen += archive.add(table.table, _watched(parts, context, table, seen=seen, expected=expected))
-        counts = archive.seal(
-            scope=request.scope,
-            companyId=str(company.id),
-            companyName=company.name,
-            jobId=str(context.job.id),
-            requestedAt=timestamp(request.created_at),
-            requestedBy=request.requested_by,
-            readAt=timestamp(now),
-            chains=_chains(company, heads),
-            redactions={table.table: dict(table.redact) for table in tables if table.redact},
-            excluded={table.table: table.reason for table in excluded()},
-        )
-        archiving.verify(file)
-        sha256, size = archiving.sha256_of(file)
-        # The file comes first: a record without a file would promise what is not there.
-        storage.publish(name, file)
+    _clear_away_attempts_before(context)
+    watch = _Watch(context)
+    with storage.draft(name) as file:
+        made = make(_order(context), file, clock=timezone.now, advance=watch.making)
+        sha256, size = sha256_of(file, advance=watch.hashing)
+        storage.publish(name, file, advance=watch.publishing(size))
+    try:
+        _verify(name, made, watch)
+    except BaseException:
+        _discard(name)
+        raise
+    return _record(context, name, made, sha256=sha256, size=size)
+
+
+def _clear_away_attempts_before(context: JobContext) -> None:
+    for number in range(1, context.attempt):
+        storage.clear(f"{context.job.id}-{number}.zip")
+    before = context.job.history.filter(number=context.attempt - 1).order_by("started_at").last()
+    if before:
+        how = "ended with its process" if before.outcome == Outcome.LOST else "failed"
+        context.log(f"Attempt {before.number} {how}; the export begins anew.")
+
+
+def _order(context: JobContext) -> Order:
+    request = context.job.export_request
+    return Order(
+        company=context.company,
+        scope=request.scope,
+        subject=request.person(),
+        csv=request.csv,
+        requested_by=request.requested_by,
+        requested_at=request.created_at,
+        job_id=context.job.id,
+        attempt=context.attempt,
+    )
+
+
+def _verify(name: str, made: Made, watch: "_Watch") -> None:
+    """Read what was published with the very verifier that is in it. Raises Unrecoverable for any fault."""
+    with storage.open_file(name) as file:
+        report = verify.verify(file, keys=signing.public_keys().values(), advance=watch.verifying(made.size))
+    if report.status:
+        found = [*map(str, report.faults), *report.unchecked]
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise Unrecoverable(f"The archive is not as it must be, and was deleted: {found[0]}{more}")
+
+
+def _record(context: JobContext, name: str, made: Made, *, sha256: str, size: int) -> ExportArchive:
+    now = timezone.now()
     try:
         with transaction.atomic():
             context.hold_claim()
-            return ExportArchive.objects.create(
-                company=company,
+            archive = ExportArchive.objects.create(
+                company=context.company,
                 job=context.job,
-                scope=request.scope,
+                scope=context.job.export_request.scope,
                 file=name,
                 size=size,
                 sha256=sha256,
-                counts=counts,
-                created_at=timezone.now(),
-                expires_at=timezone.now() + KEPT_FOR,
+                counts=made.counts,
+                checkpoint=made.checkpoint,
+                created_at=now,
+                expires_at=now + KEPT_FOR,
             )
+            telling.told_ready(archive, now=now)
     except Stopped:
-        storage.delete(name)  # somebody else makes this export now
+        _discard(name)  # somebody else makes this export now
         raise
     # Whatever else is raised may come after the commit (a connection that broke just then): the file stays. If there is
     # no record of it, the next attempt clears it away, or housekeeping does.
+    return archive
 
 
-def _watched(
-    parts: Iterator[list[str]], context: JobContext, table: Covered, *, seen: int, expected: int
-) -> Iterator[list[str]]:
-    for part in parts:
-        seen += len(part)
-        context.progress(min(seen / expected, 0.99), step=table.table)
-        yield part
-
-
-def _chains(company: Company, heads: dict[Any, int]) -> list[dict[str, Any]]:
-    """Where each exported chain ends; its hash is read from the last exported event, not from a head that moved on."""
-    named = ChainHead.objects.filter(workspace_id__in=heads).select_related("workspace")
-    chains = []
-    for head in named.order_by("workspace_id"):
-        seq = heads[head.workspace_id]
-        last = company.events.filter(workspace_id=head.workspace_id, seq=seq).first()
-        chains.append(
-            {"workspaceId": str(head.workspace_id), "name": head.workspace.name, "seq": seq, "hash": last and last.hash}
-        )
-    return chains
+def _discard(name: str) -> None:
+    try:
+        storage.delete(name)
+    except OSError as error:
+        logger.warning("The file %s in EXPORT_STORAGE cannot be deleted yet: %s.", name, error)
 
 
 def _result(archive: ExportArchive) -> dict[str, Any]:
     return {"bytes": archive.size, "sha256": archive.sha256, "counts": archive.counts}
+
+
+class _Watch:
+    """Tells the job how far it is, and is told there if it should end."""
+
+    def __init__(self, context: JobContext) -> None:
+        self._context = context
+        self._read: dict[str, Any] = {}
+
+    def making(self, progress: Progress) -> None:
+        self._read = progress.as_json()
+        self._tell(MADE * progress.fraction, progress.step)
+
+    def hashing(self, _: int) -> None:
+        self._tell(MADE, "hashing")
+
+    def publishing(self, size: int) -> Callable[[int], None]:
+        return self._counting("publishing", MADE, PUBLISHED, size)
+
+    def verifying(self, size: int) -> Callable[[int], None]:
+        return self._counting("verifying", PUBLISHED, 0.99, size)
+
+    def _counting(self, step: str, start: float, end: float, size: int) -> Callable[[int], None]:
+        done = 0
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            self._tell(start + (end - start) * min(1.0, done / size), step)
+
+        return advance
+
+    def _tell(self, fraction: float, step: str) -> None:
+        self._context.progress(min(fraction, 0.99), step=step, result=self._read)

@@ -1,48 +1,52 @@
-"""Reading a company's rows as JSON lines: by keyset, in parts, each a short statement of its own.
+"""Reading rows as texts: by keyset, in parts, each a short statement of its own and one value made by Postgres.
 
-One long snapshot would keep the database from clearing dead rows, and so slow down every claim while it lasts.
+One long snapshot would keep the database from clearing dead rows, and so slow down every claim while it lasts. A value
+for each row would have Python take as long as Postgres.
 """
 
-import uuid
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, LiteralString, cast
 
+import psycopg
 from django.db import connection
 
-from audit.models import AuditEvent, ChainHead
+from audit.checkpoints import Links
 from audit.personal_data import Covered
+from gdpr.selecting import Selection
 
 PART = 2_000
 """Rows of one statement, at the most."""
-PART_BYTES = 4 * 1024 * 1024
+PART_BYTES = 2 * 1024 * 1024
 """Bytes of one statement's rows, as far as their sizes are known beforehand; one row comes in any case."""
 MOST_COMPRESSED = {"pglz": 88, "lz4": 255}
 """How many bytes one stored byte stands for at the most: a copy of 273 bytes takes pglz 3⅛, lz4 counts 255 a byte."""
 VARIABLE = ("JSONField", "TextField", "BinaryField")
 """Columns whose values may be large. All others are small enough for their number to bound them."""
+AS_JSON = "row_to_json(chosen)::text || E'\\n'"
+"""A row's line, as an expression of SQL over `chosen`."""
 
 
-def chain_heads(company_id: uuid.UUID) -> dict[uuid.UUID, int]:
-    """How far each of the company's chains reaches now: an export ends there, however many events follow."""
-    heads = ChainHead.objects.filter(workspace__company_id=company_id).order_by("workspace_id")
-    return {head.workspace_id: head.seq for head in heads}
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some rows that follow one another: how many, their lines in UTF-8, and what ties them if they are events."""
+
+    rows: int
+    text: bytes
+    links: Links | None = None
 
 
-def read(table: Covered, *, company_id: uuid.UUID, heads: dict[uuid.UUID, int]) -> Iterator[list[str]]:
-    """The company's rows of a table, as parts of bounded size, one JSON text a row, without the redacted columns."""
-    if table.model is AuditEvent:
-        for workspace_id, head in heads.items():
-            yield from _parts(table, "workspace_id = %s AND seq <= %s", [workspace_id, head], keyset="seq", first=0)
-    else:
-        where = f"{table.company_column} = %s"
-        yield from _parts(table, where, [company_id], keyset=_key(table).column, first=_lowest(table))
-
-
-def estimate(table: Covered, *, company_id: uuid.UUID) -> int:
-    """How many rows there are to read, for the progress that is shown."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM {table.table} WHERE {table.company_column} = %s", [company_id])  # noqa: S608
-        return int(cursor.fetchone()[0])
+def read(selection: Selection, *, line: str = AS_JSON, linked: bool = False) -> Iterator[Part]:
+    """The selected rows in parts of bounded size, without the redacted columns; `linked` for events of one chain."""
+    statement, after, limit = _statement(selection, line=line, linked=linked), selection.first, PART
+    while True:
+        rows, keys, text, *links = _fetch(statement, [*selection.values, after, limit, PART_BYTES])
+        if not rows:
+            return
+        yield Part(rows, text, Links(keys, *links) if linked else None)
+        after = keys[-1]
+        # Where bytes were the bound, looking at 2,000 rows for each few would be in vain.
+        limit = min(PART, 2 * rows + 8)
 
 
 def columns(table: Covered) -> list[str]:
@@ -52,32 +56,31 @@ def columns(table: Covered) -> list[str]:
     return [name for name in names if name not in table.redact]
 
 
-def _parts(table: Covered, where: str, values: list[Any], *, keyset: str, first: Any) -> Iterator[list[str]]:
-    statement, after, limit = _statement(table, where, keyset=keyset), first, PART
-    while True:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, [*values, after, limit, PART_BYTES])
-            rows = cursor.fetchall()
-        if not rows:
-            return
-        yield [row[1] for row in rows]
-        after = rows[-1][0]
-        # Where bytes were the bound, looking at 2,000 rows for each few would be in vain.
-        limit = min(PART, 2 * len(rows) + 8)
+def _fetch(statement: str, values: list[Any]) -> tuple[Any, ...]:
+    """One row, in binary: as text, each byte of the lines would come as two. Django's own cursors cannot ask for it."""
+    with connection.cursor(), connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(cast("LiteralString", statement), values, binary=True)
+        row = cursor.fetchone()
+    assert row is not None  # noqa: S101  an aggregate has one
+    return tuple(row)
 
 
-def _statement(table: Covered, where: str, *, keyset: str) -> str:
+def _statement(selection: Selection, *, line: str, linked: bool) -> str:
     """One part: rows in keyset order, up to the one whose predecessors take PART_BYTES together.
 
-    Names come from the models and the declarations, never from outside; values are parameters.
+    Names come from the models and the declarations, never from outside; values are parameters. Aggregates take rows in
+    the order in which the subquery yields them.
     """
+    table, keyset = selection.table, selection.keyset
     chosen = ", ".join(f'"{column}"' for column in columns(table))
     before = f"ORDER BY {keyset} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
+    links = ', array_agg("prev_hash"), array_agg("hash")' if linked else ""
     return (
-        f"SELECT {keyset}, row_to_json(chosen)::text FROM (SELECT {chosen} FROM ("  # noqa: S608
+        f"SELECT count(*), array_agg({keyset}), convert_to(string_agg({line}, ''), 'UTF8'){links} FROM ("  # noqa: S608
+        f"SELECT {chosen} FROM ("
         f"SELECT {chosen}, sum({_weight(table)}) OVER ({before}) AS before FROM ("
-        f"SELECT {chosen} FROM {table.table} WHERE {where} AND {keyset} > %s ORDER BY {keyset} LIMIT %s"
-        f") AS looked_at) AS weighed WHERE before IS NULL OR before < %s) AS chosen ORDER BY {keyset}"
+        f'SELECT {chosen} FROM "{table.table}" WHERE {selection.where} AND {keyset} > %s ORDER BY {keyset} LIMIT %s'
+        f") AS looked_at) AS weighed WHERE before IS NULL OR before < %s ORDER BY {keyset}) AS chosen"
     )
 
 
@@ -91,15 +94,3 @@ def _weight(table: Covered) -> str:
         if column not in table.redact
     ]
     return " + ".join(["0", *sizes])
-
-
-def _lowest(table: Covered) -> Any:
-    """Less than any primary key."""
-    key = _key(table)
-    while key.is_relation:
-        key = key.target_field
-    return uuid.UUID(int=0) if key.get_internal_type() == "UUIDField" else -1
-
-
-def _key(table: Covered) -> Any:
-    return table.model._meta.pk  # noqa: SLF001  Django's public way to a primary key

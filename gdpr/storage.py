@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -27,13 +27,14 @@ def draft(name: str) -> Iterator[IO[bytes]]:
         path.unlink(missing_ok=True)
 
 
-def publish(name: str, file: IO[bytes]) -> None:
-    """Give a draft its name, once all of it is on the disk."""
+def publish(name: str, file: IO[bytes], *, advance: Callable[[int], None] = lambda _: None) -> None:
+    """Give a draft its name, once all of it is on the disk. `advance` is told of its bytes."""
     file.flush()
     os.fsync(file.fileno())
     folder = _folder()
     (folder / f".{name}.part").replace(folder / name)
     _sync(folder)
+    advance(file.tell())
 
 
 def open_file(name: str) -> IO[bytes]:

@@ -1,0 +1,170 @@
+"""Making an archive: of what was ordered, into a file, whoever ordered it: a job or a command."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+from audit.chain import timestamp
+from audit.checkpoints import Walk, checkpoint, reaches
+from audit.models import AuditEvent, Company
+from audit.personal_data import Covered, covered, excluded
+from gdpr import describing, spreadsheet, verify
+from gdpr.archiving import Archive, Entry, as_text
+from gdpr.estimating import estimate_bytes, estimate_rows
+from gdpr.progress import Advance, Meter
+from gdpr.reading import Part, read
+from gdpr.selecting import events_of_chain, rows_of_company
+from gdpr.subjects import Subject
+
+FORMAT, SCHEMA_VERSION = "hyrelog-export", 2
+CSV = "data/audit_auditevent.csv"
+
+Clock = Callable[[], datetime]
+
+
+class MissingRows(Exception):
+    """A file of the archive has not the rows that it must have; the message says which and how many."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What an archive is to hold, and who asked for it; `job_id` is None where no job makes it."""
+
+    company: Company
+    scope: str
+    subject: Subject | None
+    csv: bool
+    requested_by: str
+    requested_at: datetime
+    job_id: uuid.UUID | None = None
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What an archive holds: rows by table, the signed checkpoint, and so many bytes in its files, once unpacked."""
+
+    counts: dict[str, int]
+    checkpoint: dict[str, Any]
+    size: int
+
+
+def make(order: Order, file: IO[bytes], *, clock: Clock, advance: Advance = lambda _: None) -> Made:
+    """Write the archive into an empty file that can be written and sought in; what it holds is signed.
+
+    Reads in many short statements; none but these should be in a transaction of the caller's. `advance` is told
+    of each part; what it raises passes, and the file is of no use then. Raises audit.checkpoints.BrokenChain and
+    MissingRows: there is no smaller archive.
+    """
+    if order.subject is not None:
+        raise NotImplementedError("archives of scope subject are not made yet")
+    with Archive(file) as archive:
+        return _Making(order, archive, clock, advance).make()
+
+
+class _Making:
+    """One archive in the making."""
+
+    def __init__(self, order: Order, archive: Archive, clock: Clock, advance: Advance) -> None:
+        self._order = order
+        self._archive = archive
+        self._clock = clock
+        self._began = clock()
+        self._reaches = reaches(order.company)
+        self._meter = Meter(advance)
+        self._counts: dict[str, int] = {}
+
+    def make(self) -> Made:
+        self._expect()
+        chains: list[dict[str, Any]] = []
+        for table in covered():
+            with self._archive.table(_file_of(table), table=table.table) as entry:
+                if table.model is AuditEvent:
+                    chains = self._write_events(table, entry)
+                else:
+                    self._write(entry, table.table, read(rows_of_company(table, self._order.company)))
+            self._counts[table.table] = entry.rows
+        if self._order.csv:
+            self._write_csv()
+        signed = checkpoint(self._order.company, chains=chains, issued_at=self._began)
+        self._seal(signed)
+        return Made(self._counts, signed, sum(file["bytes"] for file in self._archive.files))
+
+    def _expect(self) -> None:
+        for table in covered():
+            selection = rows_of_company(table, self._order.company)
+            is_events = table.model is AuditEvent
+            rows = sum(reach.seq for reach in self._reaches) if is_events else estimate_rows(selection)
+            size = estimate_bytes(selection, rows=rows)
+            self._meter.expect(table.table, rows=rows, size=size)
+            if is_events and self._order.csv:
+                self._meter.expect(CSV, rows=rows, size=size)
+
+    def _write_events(self, table: Covered, entry: Entry) -> list[dict[str, Any]]:
+        """Write each chain up to where it reached, and follow it; the chains as the checkpoint tells of them."""
+        chains = []
+        for reach in self._reaches:
+            walk = Walk(reach)
+            self._write(entry, table.table, read(events_of_chain(table, reach), linked=True), walk=walk)
+            chains.append(walk.end())
+        return chains
+
+    def _write_csv(self) -> None:
+        events = next(table for table in covered() if table.model is AuditEvent)
+        with self._archive.table(CSV, table=events.table) as entry:
+            entry.write(spreadsheet.heading(events).encode())
+            for reach in self._reaches:
+                self._write(entry, CSV, read(events_of_chain(events, reach), line=spreadsheet.line(events)))
+        if entry.rows != self._counts[events.table]:
+            raise MissingRows(f"{CSV} has {entry.rows} rows; there are {self._counts[events.table]} events.")
+
+    def _write(self, entry: Entry, step: str, parts: Iterator[Part], *, walk: Walk | None = None) -> None:
+        for part in parts:
+            then = partial(walk.take, part.links) if walk and part.links else None
+            entry.write(part.text, rows=part.rows, then=then)
+            self._meter.took(step, rows=part.rows, size=len(part.text))
+        entry.wait()
+
+    def _seal(self, signed: dict[str, Any]) -> None:
+        order, ended = self._order, self._clock()
+        self._meter.tell("describing")
+        context = describing.context_of(order.company, scope=order.scope, subject=order.subject, now=ended)
+        facts = self._facts(signed, read_until=ended)
+        self._archive.add("context.json", as_text(context))
+        self._archive.add("fields.json", as_text(describing.fields()))
+        self._archive.add("verify.py", Path(verify.__file__).read_text(encoding="utf-8"))
+        page = describing.readme({**facts, "files": self._archive.files}, context=context)
+        self._archive.add("README.html", page)
+        self._archive.seal(facts)
+
+    def _facts(self, signed: dict[str, Any], *, read_until: datetime) -> dict[str, Any]:
+        """The manifest without its list of files."""
+        order = self._order
+        return {
+            "format": FORMAT,
+            "schemaVersion": SCHEMA_VERSION,
+            "scope": order.scope,
+            "subject": order.subject and order.subject.as_json(),
+            "company": {"id": str(order.company.pk), "name": order.company.name},
+            "request": {
+                "jobId": order.job_id and str(order.job_id),
+                "requestedAt": timestamp(order.requested_at),
+                "requestedBy": order.requested_by,
+            },
+            "attempt": order.attempt,
+            "readFrom": timestamp(self._began),
+            "readUntil": timestamp(read_until),
+            "checkpoint": signed,
+            "workspaces": {str(reach.workspace_id): reach.name for reach in self._reaches},
+            "counts": self._counts,
+            "redactions": {table.table: dict(table.redact) for table in covered() if table.redact},
+            "excluded": {table.table: table.reason for table in excluded()},
+        }
+
+
+def _file_of(table: Covered) -> str:
+    return f"data/{table.table}.ndjson"

@@ -1,0 +1,55 @@
+"""Which rows of a table an export holds: the one place that decides it."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from audit.checkpoints import Reach
+from audit.models import Company
+from audit.personal_data import Covered
+
+BEFORE_ANY = -(1 << 63)
+"""Less than any whole number that a column holds: a forged event of seq 0 must be met, not passed by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Rows of `table` for which the condition `where` holds with `values`, in the order of `keyset` from `first` on.
+
+    Names and conditions come from the models and from code, never from outside; values are parameters.
+    """
+
+    table: Covered
+    where: str
+    values: tuple[Any, ...]
+    keyset: str
+    first: Any
+
+
+def rows_of_company(table: Covered, company: Company) -> Selection:
+    """All rows of a company."""
+    key = table.model._meta.pk  # noqa: SLF001  Django's public way to a primary key
+    return Selection(
+        table,
+        where=f'"{table.company_column}" = %s',
+        values=(company.pk,),
+        keyset=f'"{key.column}"',
+        first=_lowest(key),
+    )
+
+
+def events_of_chain(table: Covered, reach: Reach) -> Selection:
+    """The events of a chain, as far as it reached: however many follow meanwhile."""
+    return Selection(
+        table,
+        where='"workspace_id" = %s AND "seq" <= %s',
+        values=(reach.workspace_id, reach.seq),
+        keyset='"seq"',
+        first=BEFORE_ANY,
+    )
+
+
+def _lowest(key: Any) -> Any:
+    while key.is_relation:
+        key = key.target_field
+    return uuid.UUID(int=0) if key.get_internal_type() == "UUIDField" else BEFORE_ANY

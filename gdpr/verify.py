@@ -1,0 +1,1109 @@
+"""Verify a HyreLog export offline: each byte by its hash, each event by its chain, all by HyreLog's signature.
+
+    python verify.py                          the folder this file was unpacked into
+    python verify.py export.zip --key HEX     a zip, and the signatures too
+
+One file of Python's standard library (3.9 or newer): it is part of each archive, and `python -m hyrelog.verify` is the
+same code. Whoever could forge an archive could forge the verifier in it: take this file, and HyreLog's public key, from
+where you trust them. Files are read in pieces, so that memory stays small however large an archive is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import itertools
+import json
+import math
+import re
+import stat
+import struct
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, NamedTuple, Union
+
+MANIFEST, SIGNATURE = "manifest.json", "signature.json"
+EVENTS, PROOFS = "data/audit_auditevent.ndjson", "proofs/audit_auditevent.ndjson"
+REQUIRED = ("README.html", "verify.py", "context.json", "fields.json", EVENTS)
+GENESIS = "0" * 64
+"""The `prev_hash` of the first event of a chain."""
+
+CHUNK = 256 * 1024
+"""Bytes read at a time; fewer than a thousand events."""
+MOST_TEXT = 32 * 1024 * 1024
+"""Bytes of a line and of the manifest. An event has at most 2 Mi characters, of at most six bytes each."""
+MOST_DIRECTORY = 1024 * 1024
+"""Bytes of a zip's directory, and of any other read from a zip."""
+MOST_SHOWN = 50
+"""Faults that are kept; the rest is counted."""
+
+Advance = Callable[[int], object]
+Archive = Union[str, Path, IO[bytes]]  # noqa: UP007  Python 3.9 has no other way
+
+
+# What is found
+
+
+class Fault(NamedTuple):
+    """Something that is not as it must be: in which file, in which line if any, with which event if any."""
+
+    file: str
+    line: int | None
+    event: str | None
+    reason: str
+
+    def __str__(self) -> str:
+        line = f", line {self.line}" if self.line else ""
+        event = f", {self.event}" if self.event else ""
+        return printable(f"{self.file}{line}{event}: {self.reason}")
+
+
+class Report:
+    """What a verification found: faults, what could not be checked, and figures.
+
+    `faults` holds the first 50 of `fault_count`. `manifest` is None unless it could be read and has its form.
+    """
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+        self.fault_count = 0
+        self.unchecked: list[str] = []
+        self.manifest: dict[str, Any] | None = None
+        self.checkpoint: Mapping[str, Any] | None = None
+        self.files = self.bytes = self.events = 0
+
+    @property
+    def status(self) -> int:
+        """The exit status: 1 for a fault, 2 if something could not be checked, 0 if all was and is right."""
+        return 1 if self.fault_count else 2 if self.unchecked else 0
+
+    def fault(self, file: str, reason: str, *, line: int | None = None, event: str | None = None) -> None:
+        """Put a fault on record."""
+        self.fault_count += 1
+        if len(self.faults) < MOST_SHOWN:
+            self.faults.append(Fault(file, line, event, reason))
+
+
+def printable(text: str) -> str:
+    """`text` in one line, with each character escaped that could steer a terminal or turn the order of what is read."""
+    shown = text if len(text) <= 2_000 else text[:2_000] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+
+
+# JSON: read strictly (RFC 7493), written canonically (RFC 8785)
+
+_quote = json.encoder.encode_basestring
+_dumps = json.JSONEncoder(ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":")).encode
+
+
+class JsonReader:
+    """Reads JSON texts in UTF-8 and refuses what others might read in another way.
+
+    After each, `plain` says whether `json.dumps` writes its values as RFC 8785 does: they hold no number with a
+    fraction or an exponent, and no name beyond ASCII, among which UTF-16 units would sort unlike characters.
+    """
+
+    def __init__(self) -> None:
+        self.plain = True
+        self._decode = json.JSONDecoder(
+            object_pairs_hook=self._object,
+            parse_float=self._float,
+            parse_int=_integer,
+            parse_constant=_no_number,
+        ).decode
+
+    def read(self, text: bytes) -> Any:
+        """The value of a JSON text. Raises ValueError, which says why there is none."""
+        self.plain = True
+        try:
+            return self._decode(text.decode("utf-8"))
+        except RecursionError:
+            raise ValueError("it is nested too deep") from None
+
+    def canonical(self, value: Any) -> bytes:
+        """The canonical form of a part of what was read last, or of what was made of such parts and ASCII names."""
+        return _dumps(value).encode() if self.plain else canonical(value)
+
+    def _object(self, members: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(members)
+        if len(found) != len(members):
+            raise ValueError("a name stands twice in one object")
+        if self.plain and not "".join(found).isascii():
+            self.plain = False
+        return found
+
+    def _float(self, text: str) -> float:
+        self.plain = False
+        number = float(text)
+        return number if math.isfinite(number) else _no_number(text)
+
+
+def _integer(text: str) -> int:
+    # Of more digits Python would take a time that grows with the square of their number.
+    if len(text) > 17 or abs(int(text)) >= 2**53:
+        _no_number(text)
+    return int(text)
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text[:40]} is no number that JSON carries safely")
+
+
+def canonical(value: Any) -> bytes:
+    """The canonical form of a JSON value, in UTF-8. Raises ValueError where there is none, RecursionError if deep."""
+    return _canonical(value).encode()
+
+
+def _canonical(value: Any) -> str:
+    if isinstance(value, dict):
+        names = sorted(value, key=lambda name: name.encode("utf-16-be", "surrogatepass"))
+        return "{" + ",".join([f"{_quote(name)}:{_canonical(value[name])}" for name in names]) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join([_canonical(item) for item in value]) + "]"
+    return _number(value) if isinstance(value, float) else _dumps(value)
+
+
+def _number(number: float) -> str:
+    """A number as ECMAScript writes it (ECMA-262, Number::toString), which RFC 8785, section 3.2.2.3, prescribes."""
+    if not math.isfinite(number):
+        _no_number(repr(number))
+    mantissa, _, exponent = repr(abs(number)).partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    written = whole + fraction
+    digits = written.lstrip("0").rstrip("0")
+    if not digits:
+        return "0"
+    point = len(whole) + int(exponent or 0) - (len(written) - len(written.lstrip("0")))  # after so many digits
+    sign = "-" if number < 0 else ""
+    if len(digits) <= point <= 21:
+        return sign + digits.ljust(point, "0")
+    if 0 < point <= 21:
+        return f"{sign}{digits[:point]}.{digits[point:]}"
+    if -6 < point <= 0:
+        return f"{sign}0.{'0' * -point}{digits}"
+    return f"{sign}{digits[0]}{'.' if digits[1:] else ''}{digits[1:]}e{point - 1:+d}"
+
+
+# Ed25519 signatures (RFC 8032, section 5.1); a point is (X, Y, Z, T) with x = X/Z, y = Y/Z, xy = T/Z
+
+_P = 2**255 - 19
+_L = 2**252 + 27742317777372353535851937790883648493
+_D = -121665 * pow(121666, -1, _P) % _P
+_SQRT_MINUS_1 = pow(2, (_P - 1) // 4, _P)
+_Point = tuple[int, int, int, int]
+
+
+def _add(p: _Point, q: _Point) -> _Point:
+    a, b = (p[1] - p[0]) * (q[1] - q[0]) % _P, (p[1] + p[0]) * (q[1] + q[0]) % _P
+    c, d = 2 * p[3] * q[3] * _D % _P, 2 * p[2] * q[2] % _P
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return e * f % _P, g * h % _P, f * g % _P, e * h % _P
+
+
+def _multiply(scalar: int, point: _Point) -> _Point:
+    product = (0, 1, 1, 0)
+    while scalar:
+        if scalar & 1:
+            product = _add(product, point)
+        point = _add(point, point)
+        scalar >>= 1
+    return product
+
+
+def _decompress(encoded: bytes) -> _Point | None:
+    """The point that 32 bytes encode (section 5.1.3); None if they encode none, or not in the one canonical way."""
+    number = int.from_bytes(encoded, "little")
+    y, sign = number & (2**255 - 1), number >> 255
+    square = (y * y - 1) * pow(_D * y * y + 1, -1, _P) % _P
+    x = pow(square, (_P + 3) // 8, _P)
+    if x * x % _P != square:
+        x = x * _SQRT_MINUS_1 % _P
+    if y >= _P or x * x % _P != square or (x == 0 and sign):
+        return None
+    x = x if x & 1 == sign else _P - x
+    return x, y, 1, x * y % _P
+
+
+_Y = 4 * pow(5, -1, _P) % _P
+_BASE = _decompress(_Y.to_bytes(32, "little"))
+
+
+def is_signed(message: bytes, *, signature: bytes, key: bytes) -> bool:
+    """Whether `signature` (64 bytes) is that of `message` by the public key `key` (32 bytes).
+
+    Of each signature there is but one form: S must be less than the group's order (section 5.1.7), points canonical.
+    """
+    public, r, s = _decompress(key), _decompress(signature[:32]), int.from_bytes(signature[32:], "little")
+    if public is None or r is None or _BASE is None or len(signature) != 64 or s >= _L:
+        return False
+    k = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % _L
+    left, right = _multiply(s, _BASE), _add(r, _multiply(k, public))
+    return all((left[axis] * right[2] - right[axis] * left[2]) % _P == 0 for axis in (0, 1))
+
+
+def public_key(text: str) -> bytes:
+    """The key that 64 hex characters spell. Raises ValueError if they spell none."""
+    if not re.fullmatch("[0-9a-fA-F]{64}", text) or _decompress(bytes.fromhex(text)) is None:
+        raise ValueError(f"{text[:80]!r} is no Ed25519 public key; it must be 64 hex characters")
+    return bytes.fromhex(text)
+
+
+def key_id(key: bytes) -> str:
+    """How signatures name a public key."""
+    return hashlib.sha256(key).hexdigest()[:16]
+
+
+# The Merkle tree over a chain (RFC 6962, section 2.1)
+
+
+def _leaf(data: bytes) -> bytes:
+    return hashlib.sha256(b"\x00" + data).digest()
+
+
+def _node(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+class MerkleTree:
+    """The root of a tree that grows leaf by leaf; it keeps the roots of complete subtrees only, log2(size) of them."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._subtrees: list[bytes] = []
+
+    def append(self, data: bytes) -> None:
+        node, size = _leaf(data), self.size
+        while size & 1:
+            node = _node(self._subtrees.pop(), node)
+            size >>= 1
+        self._subtrees.append(node)
+        self.size += 1
+
+    def root(self) -> bytes:
+        if not self._subtrees:
+            return hashlib.sha256(b"").digest()
+        *others, node = self._subtrees
+        for subtree in reversed(others):
+            node = _node(subtree, node)
+        return node
+
+
+def root_of_path(data: bytes, *, index: int, size: int, path: Iterable[bytes]) -> bytes | None:
+    """The root that a leaf and its audit path lead to (RFC 9162, section 2.1.3.2); None if the path does not fit."""
+    if not 0 <= index < size:
+        return None
+    node, last = _leaf(data), size - 1
+    for sibling in path:
+        if last == 0:
+            return None
+        if index & 1 or index == last:
+            node = _node(sibling, node)
+            while index and not index & 1:
+                index, last = index >> 1, last >> 1
+        else:
+            node = _node(node, sibling)
+        index, last = index >> 1, last >> 1
+    return node if last == 0 else None
+
+
+# The form that JSON values must have
+
+
+class _Rule(NamedTuple):
+    name: str
+    accepts: Callable[[Any], bool]
+
+
+def _exactly(*allowed: Any) -> _Rule:
+    return _Rule(
+        " or ".join(map(repr, allowed)), lambda value: any(type(value) is type(a) and value == a for a in allowed)
+    )
+
+
+def _matching(name: str, pattern: str) -> _Rule:
+    matches = re.compile(pattern).fullmatch
+    return _Rule(name, lambda value: isinstance(value, str) and matches(value) is not None)
+
+
+_TEXT = _Rule("a text", lambda value: isinstance(value, str))
+_TEXT_OR_NULL = _Rule("a text or null", lambda value: value is None or isinstance(value, str))
+_COUNT = _Rule("a whole number from 0 on", lambda value: type(value) is int and value >= 0)
+_COUNT_OR_NULL = _Rule("a whole number from 0 on, or null", lambda value: value is None or _COUNT.accepts(value))
+_HASH = _matching("64 lower-case hex characters", "[0-9a-f]{64}")
+_TIME = _matching("a time in UTC with six digits and Z", r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{6}Z")
+_KEY_ID = _matching("16 lower-case hex characters", "[0-9a-f]{16}")
+_SIGNED = _matching("128 lower-case hex characters", "[0-9a-f]{128}")
+_NAME = _matching(
+    "the name of a file inside the archive", r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*"
+)
+_SUBJECT = _Rule(
+    "lists of texts",
+    lambda value: (
+        isinstance(value, dict)
+        and value.keys() <= {"actorId", "email"}
+        and all(isinstance(texts, list) and texts and all(map(_TEXT.accepts, texts)) for texts in value.values())
+        and bool(value)
+    ),
+)
+
+_CHECKPOINT = {
+    "body": {
+        "version": _exactly(1),
+        "companyId": _TEXT,
+        "issuedAt": _TIME,
+        "chains": [{"workspaceId": _TEXT, "seq": _COUNT, "hash": _HASH, "root": _HASH}],
+    },
+    "keyId": _KEY_ID,
+    "signature": _SIGNED,
+}
+_MANIFEST = {
+    "format": _exactly("hyrelog-export"),
+    "schemaVersion": _exactly(2),
+    "scope": _exactly("company", "subject"),
+    "subject": _Rule("null or identifiers", lambda value: value is None or _SUBJECT.accepts(value)),
+    "company": {"id": _TEXT, "name": _TEXT},
+    "request": {"jobId": _TEXT_OR_NULL, "requestedAt": _TIME, "requestedBy": _TEXT},
+    "attempt": _Rule("a whole number from 1 on", lambda value: type(value) is int and value >= 1),
+    "readFrom": _TIME,
+    "readUntil": _TIME,
+    "checkpoint": _CHECKPOINT,
+    "workspaces": {str: _TEXT},
+    "counts": {str: _COUNT},
+    "files": [{"name": _NAME, "table": _TEXT_OR_NULL, "rows": _COUNT_OR_NULL, "bytes": _COUNT, "sha256": _HASH}],
+    "redactions": {str: {str: _TEXT}},
+    "excluded": {str: _TEXT},
+}
+_SIGNATURE = {"algorithm": _exactly("Ed25519"), "keyId": _KEY_ID, "signature": _SIGNED}
+_PROOF = {"id": _TEXT, "workspaceId": _TEXT, "seq": _COUNT, "path": [_HASH]}
+
+
+def _misfits(value: Any, form: Any, path: str = "it") -> Iterator[str]:
+    """Where `value` has not the form: a rule, a list of a form, an object of named forms (`str`: of any names)."""
+    if isinstance(form, _Rule):
+        if not form.accepts(value):
+            yield f"{path} must be {form.name}"
+    elif type(value) is not type(form):
+        yield f"{path} must be {'a list' if isinstance(form, list) else 'an object'}"
+    elif isinstance(form, list):
+        for index, item in enumerate(value):
+            yield from _misfits(item, form[0], f"{path}[{index}]")
+    else:
+        if str not in form and value.keys() != form.keys():
+            yield f"{path} must have exactly the fields {', '.join(form)}"
+        for name, item in value.items():
+            if (named := form.get(name, form.get(str))) is not None:
+                yield from _misfits(item, named, f"{path}.{name}")
+
+
+# Where the bytes come from: a zip, or the folder that it was unpacked into
+
+
+class _Damaged(Exception):
+    """A file of the archive cannot be read as one."""
+
+
+_DAMAGE = (
+    _Damaged,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    OverflowError,
+)
+"""What zipfile raises for damaged zips. OSError is not among them: a disk that fails is no fault of the archive."""
+
+
+class _BoundedFile:
+    """A zip's file for zipfile, which would read a directory of any size at once."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.tell, self.seekable = file.tell, file.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(min(size, MOST_DIRECTORY + 1) if size >= 0 else MOST_DIRECTORY + 1)
+        if len(data) > MOST_DIRECTORY:
+            raise _Damaged(f"the zip's directory has more than {MOST_DIRECTORY:,} bytes")
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if whence == 0 and offset < 0:
+            raise _Damaged("the zip points to before its beginning")
+        return self._file.seek(offset, whence)
+
+    def close(self) -> None:
+        """The file belongs to the caller."""
+
+
+class _Zip:
+    def __init__(self, file: IO[bytes], report: Report) -> None:
+        self._zip = zipfile.ZipFile(_BoundedFile(file))
+        self._entries: dict[str, zipfile.ZipInfo] = {}
+        entries = self._zip.infolist()
+        for entry in entries:
+            name = entry.orig_filename
+            if name in self._entries:
+                report.fault(name, "stands in the zip twice")
+            if entry.flag_bits & 0x1:
+                report.fault(name, "is encrypted")
+            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                report.fault(name, "is compressed in another way than Deflate")
+            self._entries.setdefault(name, entry)
+        self._check_layout(entries, report)
+
+    def _check_layout(self, entries: list[zipfile.ZipInfo], report: Report) -> None:
+        """Entries that share bytes can yield terabytes; what lies around them may be read by other programs."""
+        end = 0
+        for entry in sorted(entries, key=lambda entry: entry.header_offset):
+            if entry.header_offset < end:
+                report.fault(entry.orig_filename, "shares bytes of the zip with another entry")
+            elif end == 0 and entry.header_offset:
+                report.fault(entry.orig_filename, "is the first entry of the zip, but bytes stand before it")
+            end = entry.header_offset + 30 + len(entry.orig_filename) + entry.compress_size
+        if end > self._zip.start_dir:
+            report.fault("the zip", "its directory shares bytes with an entry")
+        if self._zip.comment:
+            report.fault("the zip", "it has a comment, which HyreLog does not write")
+
+    def names(self) -> Iterable[str]:
+        return self._entries
+
+    def holds(self, name: str) -> bool:
+        return name in self._entries
+
+    def open(self, name: str) -> IO[bytes]:
+        entry = self._entries[name]
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise _Damaged("it is not unpacked")
+        return self._zip.open(entry)
+
+
+class _Folder:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def names(self) -> Iterator[str]:
+        for path in self._path.rglob("*"):
+            if path.is_symlink() or not path.is_dir():
+                yield path.relative_to(self._path).as_posix()
+
+    def holds(self, name: str) -> bool:
+        path = self._path / name
+        return path.exists() or path.is_symlink()
+
+    def open(self, name: str) -> IO[bytes]:
+        path = self._path / name
+        if any((self._path / part).is_symlink() for part in (name, *map(str, Path(name).parents))[:-1]):
+            raise _Damaged("it is a symbolic link, which may lead anywhere")
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise _Damaged("it is no regular file")
+        return path.open("rb")
+
+
+_Source = Union[_Zip, _Folder]  # noqa: UP007
+
+
+@contextlib.contextmanager
+def _opened(archive: Archive, report: Report) -> Iterator[_Source]:
+    """The files of an archive. Raises OSError, and what zipfile raises for what is no zip."""
+    if not isinstance(archive, (str, Path)):
+        yield _Zip(archive, report)
+    elif Path(archive).is_dir():
+        yield _Folder(Path(archive))
+    else:
+        with Path(archive).open("rb") as file:
+            yield _Zip(file, report)
+
+
+# Reading each file once: hashed, counted, compared with what the manifest says of it
+
+
+class _Run:
+    """One verification: what it reads from, what it finds, whom it tells."""
+
+    def __init__(self, source: _Source, report: Report, keys: Mapping[str, bytes], advance: Advance) -> None:
+        self.source = source
+        self.report = report
+        self.keys = keys
+        self.json = JsonReader()
+        self._advance = advance
+
+    def chunks(self, name: str, *, most: int) -> Iterator[bytes]:
+        """A file's bytes; one more than `most` at the end if there are more than that."""
+        try:
+            file = self.source.open(name)
+        except _DAMAGE as error:
+            self.report.fault(name, f"cannot be read: {error}")
+            return
+        left = most + 1
+        with file:
+            while left:
+                try:
+                    chunk = file.read(min(CHUNK, left))
+                except _DAMAGE as error:
+                    self.report.fault(name, f"cannot be read: {error}")
+                    return
+                if not chunk:
+                    return
+                left -= len(chunk)
+                self.report.bytes += len(chunk)
+                self._advance(len(chunk))
+                yield chunk
+
+    def whole(self, name: str, *, most: int) -> bytes | None:
+        """A small file; None if there is none."""
+        if not self.source.holds(name):
+            self.report.fault(name, "is missing")
+            return None
+        data = b"".join(self.chunks(name, most=most))
+        if len(data) > most:
+            self.report.fault(name, f"has more than {most:,} bytes")
+            return None
+        return data
+
+    def parsed(self, name: str, data: bytes, form: Any) -> dict[str, Any] | None:
+        """A file's JSON object; None if it has not the form."""
+        try:
+            value = self.json.read(data)
+        except ValueError as error:
+            self.report.fault(name, f"is not JSON as it must be: {error}")
+            return None
+        before = self.report.fault_count
+        for misfit in _misfits(value, form):
+            self.report.fault(name, misfit)
+        return value if self.report.fault_count == before else None
+
+    def check_signature(self, file: str, message: bytes, *, by: str, signature: str) -> None:
+        """That `message` is signed by one of the keys that were given."""
+        if not self.keys:
+            return
+        if by not in self.keys:
+            self.report.fault(
+                file, f"the signature is by key {by}, which is none of those given: {', '.join(self.keys)}"
+            )
+        elif not is_signed(message, signature=bytes.fromhex(signature), key=self.keys[by]):
+            self.report.fault(file, f"the signature by key {by} is not one of these bytes")
+
+
+class _File:
+    """A file that the manifest lists. Its bytes are compared with the manifest once they were read to their end."""
+
+    def __init__(self, run: _Run, listed: Mapping[str, Any]) -> None:
+        self.name: str = listed["name"]
+        self._listed = listed
+        self._run = run
+
+    def _chunks(self) -> Iterator[bytes]:
+        digest, size, listed, report = hashlib.sha256(), 0, self._listed, self._run.report
+        for chunk in self._run.chunks(self.name, most=listed["bytes"]):
+            digest.update(chunk)
+            size += len(chunk)
+            yield chunk
+        report.files += 1
+        if size > listed["bytes"]:
+            report.fault(self.name, f"has more bytes than the {listed['bytes']:,} of the manifest")
+        elif size < listed["bytes"]:
+            report.fault(self.name, f"has {size:,} bytes, not the {listed['bytes']:,} of the manifest")
+        elif digest.hexdigest() != listed["sha256"]:
+            report.fault(self.name, "was altered: its SHA-256 is not that of the manifest")
+
+    def _compare_rows(self, rows: int, *, ended: bool) -> None:
+        if rows != self._listed["rows"]:
+            self._run.report.fault(self.name, f"has {rows:,} rows, not the {self._listed['rows']:,} of the manifest")
+        if not ended:
+            self._run.report.fault(self.name, "does not end with a line feed")
+
+    def check(self) -> None:
+        """Read the file to its end, and count its rows if it has such."""
+        rows, quoted, end = 0, 0, b"\n"
+        for chunk in self._chunks():
+            if self.name.endswith(".csv"):
+                # A line feed between quotes belongs to a value (RFC 4180, section 2).
+                parts = chunk.split(b'"')
+                rows += sum(part.count(b"\n") for part in parts[quoted::2])
+                quoted = (quoted + len(parts) - 1) % 2
+            else:
+                rows += chunk.count(b"\n")
+            end = chunk[-1:]
+        if self._listed["rows"] is not None:
+            self._compare_rows(rows - self.name.endswith(".csv"), ended=end == b"\n")
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines, without their line feeds; no more of them after one that is too long."""
+        begun: list[bytes] = []
+        rows = size = 0
+        for chunk in self._chunks():
+            first, *others = chunk.split(b"\n")
+            size += len(first)
+            if size > MOST_TEXT:
+                continue
+            begun.append(first)
+            if others:
+                yield b"".join(begun)
+                yield from others[:-1]
+                rows, begun, size = rows + len(others), [others[-1]], len(others[-1])
+        if size > MOST_TEXT:
+            self._run.report.fault(self.name, f"line {rows + 1} has more than {MOST_TEXT:,} bytes; it was not read on")
+        elif any(begun):
+            yield b"".join(begun)
+        self._compare_rows(rows, ended=not any(begun))
+
+
+# The manifest: its signature, its form, and what it says of itself
+
+
+def _manifest(run: _Run) -> dict[str, Any] | None:
+    report = run.report
+    data = run.whole(MANIFEST, most=MOST_TEXT)
+    signed = run.whole(SIGNATURE, most=4_096)
+    if data is None:
+        return None
+    if signed is not None and (signature := run.parsed(SIGNATURE, signed, _SIGNATURE)):
+        if canonical(signature) != signed:
+            report.fault(SIGNATURE, "is not written in canonical JSON")
+        message = b"hyrelog-manifest-v1\n" + data
+        run.check_signature(MANIFEST, message, by=signature["keyId"], signature=signature["signature"])
+    manifest = run.parsed(MANIFEST, data, _MANIFEST)
+    if manifest:
+        _check_checkpoint(run, MANIFEST, manifest["checkpoint"])
+        _check_agreement(manifest, report)
+        _check_names(manifest, run)
+    return manifest
+
+
+def _check_checkpoint(run: _Run, file: str, checkpoint: Mapping[str, Any]) -> None:
+    message = b"hyrelog-checkpoint-v1\n" + canonical(checkpoint["body"])
+    run.check_signature(f"{file}, checkpoint", message, by=checkpoint["keyId"], signature=checkpoint["signature"])
+    workspaces = [head["workspaceId"] for head in checkpoint["body"]["chains"]]
+    if any(one >= other for one, other in zip(workspaces, workspaces[1:])):  # noqa: B905, RUF007  newer than 3.9
+        run.report.fault(file, "the checkpoint's chains are not in ascending order, each once")
+
+
+def _check_agreement(manifest: Mapping[str, Any], report: Report) -> None:
+    if manifest["company"]["id"] != manifest["checkpoint"]["body"]["companyId"]:
+        report.fault(MANIFEST, "the checkpoint is another company's")
+    if (manifest["scope"] == "subject") != (manifest["subject"] is not None):
+        report.fault(MANIFEST, "the subject does not go with the scope")
+    counts = {}
+    for listed in manifest["files"]:
+        name = listed["name"]
+        if name.startswith("data/") and name.endswith(".ndjson"):
+            counts[name[len("data/") : -len(".ndjson")]] = listed["rows"]
+        if (listed["rows"] is None) == name.startswith(("data/", "proofs/")):
+            report.fault(MANIFEST, f"{name} is listed with rows that do not go with its name")
+    if counts != manifest["counts"]:
+        report.fault(MANIFEST, "the counts are not the rows of the files")
+
+
+def _check_names(manifest: Mapping[str, Any], run: _Run) -> None:
+    listed = {MANIFEST, SIGNATURE}
+    for file in manifest["files"]:
+        if file["name"] in listed:
+            run.report.fault(MANIFEST, f"{file['name']} is listed twice, or must not be listed")
+        listed.add(file["name"])
+    for name in sorted({*REQUIRED, *([PROOFS] if manifest["scope"] == "subject" else [])} - listed):
+        run.report.fault(MANIFEST, f"{name} is not listed")
+    for name in run.source.names():
+        if name not in listed:
+            run.report.fault(name, "is not listed in the manifest: HyreLog did not put it there")
+
+
+# Events and the chains they stand in
+
+_TEXT_COLUMNS = (
+    *("id", "company_id", "workspace_id", "category", "action", "occurred_at", "recorded_at"),
+    *("actor_commitment", "content_commitment", "prev_hash", "hash"),
+)
+_CONTENT = ("target", "payload", "metadata", "changes", "context")
+_COLUMNS = {*_TEXT_COLUMNS, *_CONTENT, "seq", "actor", "actor_salt", "content_salt"}
+_is_hash = re.compile("[0-9a-f]{64}").fullmatch
+_postgres_time = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,6}))?\+00:00"
+).fullmatch
+
+
+class _Chain:
+    """A workspace's chain, as far as its events were read."""
+
+    def __init__(self, position: int, head: Mapping[str, Any]) -> None:
+        self.position = position
+        self.name = f"workspace {head['workspaceId']}"
+        self.head = head
+        self.seq = 0
+        self.hash = GENESIS
+        self.tree = MerkleTree()
+        self.kept: Mapping[str, Any] | None = None
+        """What a checkpoint from earlier says of it, as long as that was not reached."""
+
+    def follow(self, row: Mapping[str, Any]) -> Iterator[str]:
+        """Take the next event; yields why it is not the next one."""
+        if row["seq"] != self.seq + 1:
+            yield f"seq {self.seq + 1} must stand here: events are missing, stand twice or out of order"
+        elif row["prev_hash"] != self.hash:
+            yield "prev_hash is not the hash of the event before it"
+        self.seq, self.hash = row["seq"], row["hash"]
+        self.tree.append(bytes.fromhex(row["hash"]))
+        if self.kept and self.kept["seq"] == self.seq:
+            if (self.hash, self.tree.root().hex()) != (self.kept["hash"], self.kept["root"]):
+                yield "the earlier checkpoint has another hash or root here: the chain was rewritten since"
+            self.kept = None
+
+    def end(self) -> Iterator[str]:
+        """Why the chain is not the one of the checkpoint."""
+        if self.seq != self.head["seq"]:
+            yield f"it ends at seq {self.seq}, but the checkpoint says that it reaches {self.head['seq']}"
+        elif self.hash != self.head["hash"]:
+            yield "its last hash is not that of the checkpoint"
+        elif self.tree.root().hex() != self.head["root"]:
+            yield "its Merkle root is not that of the checkpoint"
+        if self.kept and self.kept["seq"]:
+            yield f"it does not reach seq {self.kept['seq']} of the earlier checkpoint (unless that one is the later)"
+
+    def proof_faults(self, row: Mapping[str, Any], proof: Mapping[str, Any]) -> Iterator[str]:
+        """Why a proof does not show that the event is in the checkpoint."""
+        if (proof["id"], proof["workspaceId"], proof["seq"]) != (row["id"], row["workspace_id"], row["seq"]):
+            yield "the proof in this place is another event's"
+            return
+        path = map(bytes.fromhex, proof["path"])
+        root = root_of_path(bytes.fromhex(row["hash"]), index=row["seq"] - 1, size=self.head["seq"], path=path)
+        if root is None or root.hex() != self.head["root"]:
+            yield "its proof does not lead to the root of the checkpoint"
+
+
+def _read_event(line: bytes, reader: JsonReader) -> dict[str, Any]:
+    """The row that a line holds. Raises ValueError, which says why it is none of an event."""
+    row = reader.read(line)
+    if not isinstance(row, dict) or row.keys() != _COLUMNS:
+        raise ValueError("it has not the fields of an event")
+    for name in _TEXT_COLUMNS:
+        if not isinstance(row[name], str):
+            raise ValueError(f"{name} is not a text")  # noqa: TRY004  the line is at fault
+    if type(row["seq"]) is not int or not _is_hash(row["hash"]):
+        raise ValueError("seq is not a whole number, or hash is not one")
+    return row
+
+
+def _event_faults(row: Mapping[str, Any], reader: JsonReader) -> Iterator[str]:
+    """Why an event is not what was sealed by its commitments and its hash."""
+    for name, value in (("actor", row["actor"]), ("content", {name: row[name] for name in _CONTENT})):
+        salt = row[name + "_salt"]
+        if salt is None:
+            yield f"the salt of its {name} is missing: it was erased without a record"
+        elif not isinstance(salt, str) or not _is_hash(salt):
+            yield f"the salt of its {name} is not 64 hex characters"
+        elif _hash(value, reader, salt=bytes.fromhex(salt)) != row[name + "_commitment"]:
+            yield f"its {name} was altered: it does not match its commitment"
+    envelope = {
+        "id": row["id"],
+        "companyId": row["company_id"],
+        "workspaceId": row["workspace_id"],
+        "seq": row["seq"],
+        "category": row["category"],
+        "action": row["action"],
+        "occurredAt": timestamp(row["occurred_at"]),
+        "recordedAt": timestamp(row["recorded_at"]),
+        "prevHash": row["prev_hash"],
+        "actor": row["actor_commitment"],
+        "content": row["content_commitment"],
+    }
+    if _hash(envelope, reader) != row["hash"]:
+        yield "its envelope was altered: it does not match its hash"
+
+
+def _hash(value: Any, reader: JsonReader, *, salt: bytes = b"") -> str | None:
+    try:
+        return hashlib.sha256(salt + reader.canonical(value)).hexdigest()
+    except (ValueError, RecursionError):
+        return None  # a lone surrogate, deep nesting: no event was recorded so
+
+
+def timestamp(text: str) -> str | None:
+    """A time as events are hashed with it, from Postgres' spelling; None if it is no time in UTC."""
+    match = _postgres_time(text)
+    return f"{match[1]}.{match[2] or '':0<6}Z" if match else None
+
+
+def _events(file: _File, run: _Run, chains: Mapping[str, _Chain]) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Each line's number and its event, checked by itself; None in place of what is no event of these chains."""
+    company = run.report.manifest and run.report.manifest["company"]["id"]
+    last = (0, 0)
+    for number, line in enumerate(file.lines(), start=1):
+        try:
+            row = _read_event(line, run.json)
+        except ValueError as error:
+            run.report.fault(file.name, str(error), line=number)
+            yield number, None
+            continue
+        event = f"workspace {row['workspace_id']}, seq {row['seq']}"
+        for reason in _event_faults(row, run.json):
+            run.report.fault(file.name, reason, line=number, event=event)
+        if row["company_id"] != company:
+            run.report.fault(file.name, "is an event of another company", line=number, event=event)
+        chain = chains.get(row["workspace_id"])
+        if chain is None:
+            run.report.fault(file.name, "the checkpoint holds no such chain", line=number, event=event)
+        elif (chain.position, row["seq"]) <= last:
+            run.report.fault(file.name, "stands twice or out of order", line=number, event=event)
+        else:
+            last = chain.position, row["seq"]
+        run.report.events += 1
+        yield number, row if chain else None
+
+
+def _check_company(run: _Run, events: _File, chains: Mapping[str, _Chain]) -> None:
+    """Rebuild each chain from its first event up to the checkpoint."""
+    for number, row in _events(events, run, chains):
+        if row:
+            chain = chains[row["workspace_id"]]
+            for reason in chain.follow(row):
+                run.report.fault(events.name, reason, line=number, event=f"{chain.name}, seq {row['seq']}")
+    for chain in chains.values():
+        for reason in chain.end():
+            run.report.fault(events.name, reason, event=chain.name)
+
+
+def _check_subject(run: _Run, events: _File, proofs: _File, chains: Mapping[str, _Chain]) -> None:
+    """Lead each event by its proof to the root of its chain in the checkpoint."""
+    reader = JsonReader()
+    pairs = itertools.zip_longest(_events(events, run, chains), proofs.lines(), fillvalue=None)
+    for index, (event, line) in enumerate(pairs, start=1):
+        if event is None or line is None:
+            run.report.fault(proofs.name, "events and proofs are not the same in number", line=index)
+            continue
+        try:
+            proof = reader.read(line)
+        except ValueError as error:
+            run.report.fault(proofs.name, str(error), line=index)
+            continue
+        row, misfit = event[1], next(_misfits(proof, _PROOF), None)
+        if misfit:
+            run.report.fault(proofs.name, misfit, line=index)
+        elif row:
+            chain = chains[row["workspace_id"]]
+            for reason in chain.proof_faults(row, proof):
+                run.report.fault(proofs.name, reason, line=index, event=f"{chain.name}, seq {row['seq']}")
+
+
+# The whole
+
+
+def verify(
+    archive: Archive,
+    *,
+    keys: Iterable[str] = (),
+    checkpoint: Mapping[str, Any] | None = None,
+    advance: Advance = lambda _: None,
+) -> Report:
+    """Check an archive: a zip (by its path, or open for reading bytes and seekable) or a folder it was unpacked into.
+
+    `keys` are HyreLog's public keys, in hex. `checkpoint` is one kept from earlier, as `read_checkpoint` gives it.
+    `advance(count)` is told of each piece of at most 256 KiB that was read of any file, in bytes; what it raises ends
+    the verification and passes through. Raises ValueError for what is no key, and OSError if reading fails; whatever is
+    wrong with the archive itself is in the report.
+    """
+    known = {key_id(key): key for key in map(public_key, keys)}
+    report = Report()
+    report.checkpoint = checkpoint
+    if not known:
+        report.unchecked.append("the signatures: no public key was given (--key)")
+    with contextlib.ExitStack() as stack:
+        try:
+            source = stack.enter_context(_opened(archive, report))
+        except _DAMAGE as error:
+            report.fault("the zip", f"cannot be read: {error}")
+            return report
+        run = _Run(source, report, known, advance)
+        report.manifest = _manifest(run)
+        if report.manifest:
+            _check_files(run, report.manifest)
+    return report
+
+
+def _check_files(run: _Run, manifest: Mapping[str, Any]) -> None:
+    chains = {
+        head["workspaceId"]: _Chain(position, head)
+        for position, head in enumerate(manifest["checkpoint"]["body"]["chains"], start=1)
+    }
+    if run.report.checkpoint:
+        _expect_checkpoint(run, manifest, chains, run.report.checkpoint)
+    files = {}
+    for listed in manifest["files"]:
+        if run.source.holds(listed["name"]):
+            files[listed["name"]] = _File(run, listed)
+        elif listed["name"] not in files:
+            run.report.fault(listed["name"], "is missing")
+    if manifest["scope"] == "company" and EVENTS in files:
+        _check_company(run, files.pop(EVENTS), chains)
+    elif EVENTS in files and PROOFS in files:
+        _check_subject(run, files.pop(EVENTS), files.pop(PROOFS), chains)
+    for file in files.values():
+        file.check()
+
+
+def _expect_checkpoint(
+    run: _Run, manifest: Mapping[str, Any], chains: Mapping[str, _Chain], kept: Mapping[str, Any]
+) -> None:
+    """Have each chain compared with a checkpoint from earlier as soon as it gets there."""
+    file = "the earlier checkpoint"
+    if manifest["scope"] == "subject":
+        run.report.unchecked.append(
+            "the earlier checkpoint: that takes an archive of scope company, which holds whole chains; this one holds "
+            "the events of a subject"
+        )
+        return
+    _check_checkpoint(run, file, kept)
+    if kept["body"]["companyId"] != manifest["company"]["id"]:
+        run.report.fault(file, "is another company's")
+    for head in kept["body"]["chains"]:
+        if head["workspaceId"] in chains:
+            chains[head["workspaceId"]].kept = head
+        else:
+            run.report.fault(
+                file, "the archive's checkpoint lacks this chain", event=f"workspace {head['workspaceId']}"
+            )
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The checkpoint in a file: a manifest.json, an archive (or its folder), or a checkpoint by itself.
+
+    Raises ValueError if there is none, OSError if the file cannot be read.
+    """
+    report = Report()
+    if path.is_dir() or zipfile.is_zipfile(path):
+        try:
+            with _opened(path, report) as source:
+                data = _Run(source, report, {}, lambda _: None).whole(MANIFEST, most=MOST_TEXT)
+        except _DAMAGE as error:
+            raise ValueError(str(error)) from None
+    else:
+        with path.open("rb") as file:
+            data = file.read(MOST_TEXT + 1)
+    if data is None or len(data) > MOST_TEXT:
+        raise ValueError("it holds no manifest.json that can be read")
+    value = JsonReader().read(data)
+    found = value.get("checkpoint", value) if isinstance(value, dict) else value
+    for misfit in _misfits(found, _CHECKPOINT, "the checkpoint"):
+        raise ValueError(misfit)
+    return dict(found)
+
+
+# For a person
+
+_PROVES_COMPANY = (
+    "No byte of any file is another than when HyreLog signed the manifest.",
+    "The archive holds each event of each chain from the first one up to the checkpoint: none is missing, none was",
+    "added, altered or moved since it was sealed into its chain.",
+)
+_PROVES_SUBJECT = (
+    "No byte of any file is another than when HyreLog signed the manifest.",
+    "Each event in it stands in a chain of the checkpoint as it is here, at the place it says.",
+)
+_PROVES_KEPT = "What the earlier checkpoint covers is in the chains unchanged: nothing before it was rewritten since."
+_CANNOT = (
+    "That everything that happened was sent to HyreLog and recorded.",
+    "That whoever holds HyreLog's signing key did not rewrite events before the earliest checkpoint that you hold:",
+    "keep this one (manifest.json), and give it with --checkpoint when you verify later archives.",
+    "That rows of tables other than the events are complete and true: they are as HyreLog stated and signed them.",
+    "That the public key is HyreLog's, and this verifier the true one: take both from where you trust them.",
+)
+_CANNOT_SUBJECT = "That all events of the subject were found: a company's archive holds all events there are."
+_RESULTS = (
+    "OK: every check passed, the signatures too (exit status 0)",
+    "FAULTY: this is not what HyreLog signed, or it was not made as it must be (exit status 1)",
+    "NOT COMPLETE: nothing wrong was found, but something could not be checked, see above (exit status 2)",
+)
+
+
+def describe(report: Report) -> Iterator[str]:
+    """The report, line by line, for a person; nothing in it can steer a terminal."""
+    return map(printable, _described(report))
+
+
+def _described(report: Report) -> Iterator[str]:
+    if manifest := report.manifest:
+        scope = "everything" if manifest["scope"] == "company" else f"subject {json.dumps(manifest['subject'])}"
+        yield f"HyreLog export of company {manifest['company']['name']} ({manifest['company']['id']}), {scope}"
+        yield f"  requested at {manifest['request']['requestedAt']} by {manifest['request']['requestedBy']}"
+        yield f"  read from {manifest['readFrom']} until {manifest['readUntil']}, attempt {manifest['attempt']}"
+        body, key = manifest["checkpoint"]["body"], manifest["checkpoint"]["keyId"]
+        yield f"  checkpoint of {body['issuedAt']} over {len(body['chains']):,} chains, by key {key}"
+        for head in body["chains"]:
+            name = manifest["workspaces"].get(head["workspaceId"], "")
+            yield f"    {head['workspaceId']} {name}: {head['seq']:,} events, hash {head['hash']}"
+    yield f"Checked: {report.files:,} files, {report.bytes:,} bytes, {report.events:,} events"
+    if report.fault_count:
+        yield f"Faults: {report.fault_count:,}"
+        yield from (f"  {fault}" for fault in report.faults)
+        if report.fault_count > len(report.faults):
+            yield f"  and {report.fault_count - len(report.faults):,} more"
+    if report.unchecked:
+        yield "Not checked:"
+        yield from (f"  {subject}" for subject in report.unchecked)
+    if manifest and not report.fault_count:
+        yield from _limits(report, subject=manifest["scope"] == "subject")
+    yield _RESULTS[report.status]
+
+
+def _limits(report: Report, *, subject: bool) -> Iterator[str]:
+    yield (
+        "This proves:" if not report.unchecked else "This would prove, if what was not checked were checked and right:"
+    )
+    yield from (f"  {line}" for line in (_PROVES_SUBJECT if subject else _PROVES_COMPANY))
+    if report.checkpoint and not subject:
+        yield f"  {_PROVES_KEPT}"
+    yield "It cannot prove:"
+    yield from (f"  {line}" for line in (*([_CANNOT_SUBJECT] if subject else []), *_CANNOT))
+
+
+def main(arguments: list[str] | None = None, *, folder: Path | None = None) -> int:
+    """The command; `folder` is what it verifies if no archive is named. Returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description="Verify a HyreLog export offline.",
+        epilog="Exit status: 0 if every check passed, the signatures too; 1 if there is a fault; 2 if nothing wrong "
+        "was found but something could not be checked (without --key: the signatures), and for wrong arguments.",
+    )
+    parser.add_argument(
+        "archive",
+        type=Path,
+        nargs="?" if folder else None,
+        default=folder,
+        help="the zip, or the folder it was unpacked into" + (" (default: this one)" if folder else ""),
+    )
+    parser.add_argument(
+        "--key",
+        action="append",
+        default=[],
+        metavar="HEX",
+        help="a public key of HyreLog, 64 hex characters (GET /v1/signing-keys); repeat it for rotated keys",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="a checkpoint kept from earlier (a manifest.json, an archive, or a checkpoint alone), which the chains of "
+        "a company's archive must hold: shows that nothing before it was rewritten",
+    )
+    chosen = parser.parse_args(arguments)
+    try:
+        kept = read_checkpoint(chosen.checkpoint) if chosen.checkpoint else None
+    except (ValueError, OSError) as error:
+        parser.error(printable(f"--checkpoint: {error}"))
+    try:
+        report = verify(chosen.archive, keys=chosen.key, checkpoint=kept)
+    except (ValueError, OSError) as error:
+        parser.error(printable(str(error)))
+    for line in describe(report):
+        encoding = sys.stdout.encoding or "utf-8"
+        sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    return report.status
+
+
+if __name__ == "__main__":
+    sys.exit(main(folder=Path(__file__).resolve().parent))
