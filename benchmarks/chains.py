@@ -68,8 +68,9 @@ def _rows(workspace: Workspace, head: ChainHead, events: int) -> Iterator[tuple[
         }
         digest = hashlib.sha256(_dumps(envelope)).hexdigest()
         yield (
-            event_id, company_id, workspace_id, seq, "bench", "user.login", told, told, json.dumps(actor),
-            json.dumps(payload), salts[0].hex(), actor_commitment, salts[1].hex(), content_commitment, head.hash, digest,
+            event_id, company_id, workspace_id, seq, "bench", "user.login", told, told,
+            json.dumps(actor), json.dumps(payload),
+            salts[0].hex(), actor_commitment, salts[1].hex(), content_commitment, head.hash, digest,
         )  # fmt: skip
         head.seq, head.hash = seq, digest
 
