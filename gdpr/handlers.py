@@ -60,12 +60,12 @@ def _make(context: JobContext) -> ExportArchive:
     with storage.draft(name) as file:
         made = make(_order(context), file, clock=timezone.now, advance=watch.making)
         sha256, size = sha256_of(file, advance=watch.hashing)
-        storage.publish(name, file, advance=watch.publishing(size))
-    try:
-        _verify(name, made, watch)
-    except BaseException:
-        _discard(name)
-        raise
+        try:
+            storage.publish(name, file, advance=watch.publishing(size))
+            _verify(name, made, watch)
+        except BaseException:
+            _discard(name)
+            raise
     return _record(context, name, made, sha256=sha256, size=size)
 
 
