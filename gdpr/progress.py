@@ -56,6 +56,11 @@ class Meter:
         self.tell(step)
 
     def tell(self, step: str) -> None:
-        rows = sum(max(rows, self._read.get(step, (0, 0))[0]) for step, (rows, _) in self._expected.items())
-        size = sum(max(size, self._read.get(step, (0, 0))[1]) for step, (_, size) in self._expected.items())
+        """Tell where things stand; what rows take is known better once some were read."""
+        rows = size = 0
+        for name, (expected_rows, expected_size) in self._expected.items():
+            read_rows, read_size = self._read.get(name, (0, 0))
+            still = max(expected_rows, read_rows)
+            rows += still
+            size += read_size * still // read_rows if read_rows else expected_size
         self.advance(Progress(step, self._rows, self._bytes, rows, size))

@@ -2,6 +2,7 @@
 
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,10 @@ def finished(system: System, folder: Path, job: str) -> Path:
     return archive
 
 
+def is_begun(draft: Path) -> bool:
+    return draft.exists() and draft.stat().st_size > 0
+
+
 def events(archive: Path, workspace: str) -> list[bytes]:
     with zipfile.ZipFile(archive) as opened:
         lines = opened.read("data/audit_auditevent.ndjson").splitlines()
@@ -64,9 +69,7 @@ def test_an_export_killed_three_times_holds_the_same_events_as_one_that_was_left
     job = ask(system)
     for attempt in (1, 2, 3):
         draft = folder / f".{job}-{attempt}.zip.part"
-        wait_until(
-            lambda draft=draft: draft.exists() and draft.stat().st_size > 0, seconds=LEASE_AND_MORE, what=f"{draft}"
-        )
+        wait_until(partial(is_begun, draft), seconds=LEASE_AND_MORE, what=f"{draft}")
         with processes_killed(system) as leases:
             let_run_out(system, leases)
     killed = finished(system, folder, job)
