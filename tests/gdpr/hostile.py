@@ -35,6 +35,11 @@ NUMBERS = [
     2**53 - 1, -(2**53 - 1), 10**15, 0, -0.0, 1.0, -1.5,
 ]  # fmt: skip
 MEBIBYTE = 1024 * 1024
+IDS = (
+    "=1+1", "<script>alert(1)</script>", "../../etc/passwd", "'; DROP TABLE audit_auditevent; --", "data/x.ndjson",
+    "%(hostile)s %s %n", "\u202egpj.exe\u202c", "\u00e9", "\\", '"', "\x1f", "0", "null",
+)  # fmt: skip
+ADDRESS = "=1+1'%_{}|`x`@example.com"
 DEEPEST = 64
 """Levels that a value may have."""
 
@@ -63,6 +68,9 @@ def events() -> list[dict[str, Any]]:
         _event(payload=dict.fromkeys(("\ue000", "\N{GIRL}", "\uffff", "z", "a", "10", "9", "e\u0301", "\u00e9"), 1)),
         _event(payload={"z": {"b": 1, "a": {"d": [], "c": {}}}, "a": [None, True, False, [], {}, [[]]]}),
         _event(payload=nested(DEEPEST), metadata=nested(DEEPEST)),
+        _event(actor={"id": "by address", "email": ADDRESS}),
+        _event(actor={"id": "in a text"}, target={"<hostile>": [f"<mailto:{ADDRESS}>"]}),
+        _event(actor={"id": "another"}, payload={"text": ADDRESS.replace("%_", "not a pattern")}),
         _event(actor={}, target={}, payload={}, metadata={}, changes=[]),
         _event(actor=None, target=None, payload=None, metadata=None, changes=None),
     ]  # fmt: skip
@@ -84,21 +92,21 @@ def large_events() -> list[dict[str, Any]]:
 def refused() -> list[tuple[str, str]]:
     """Bodies that no event may have, as texts, and the field that is to blame."""
     found = []
+    places: dict[str, dict[str, Any]] = {
+        "action": {"action": "X"},
+        "category": {"category": "X"},
+        "actor.id": {"actor": {"id": "X"}},
+        "actor.more[0].x": {"actor": {"more": [{"x": "X"}]}},
+        "target.id": {"target": {"id": "X"}},
+        "payload.a.b": {"payload": {"a": {"b": "X"}}},
+        "payload.": {"payload": {"X": 1}},
+        "metadata.a[1]": {"metadata": {"a": [0, "X"]}},
+        "changes[0].field": {"changes": [{"field": "X"}]},
+        "changes[0].new": {"changes": [{"field": "f", "new": "X"}]},
+        "traceId": {"traceId": "X"},
+    }
     for escaped in ("\\u0000", "\\ud800", "\\udc00", "a\\ud83d"):
-        for path, event in {
-            "action": {"action": "X"},
-            "category": {"category": "X"},
-            "actor.id": {"actor": {"id": "X"}},
-            "actor.more[0].x": {"actor": {"more": [{"x": "X"}]}},
-            "target.id": {"target": {"id": "X"}},
-            "payload.a.b": {"payload": {"a": {"b": "X"}}},
-            "metadata.a[1]": {"metadata": {"a": [0, "X"]}},
-            "changes[0].field": {"changes": [{"field": "X"}]},
-            "changes[0].new": {"changes": [{"field": "f", "new": "X"}]},
-            "traceId": {"traceId": "X"},
-        }.items():
-            found.append((_with(event, '"X"', f'"{escaped}"'), path))
-        found.append((_with({"payload": {"X": 1}}, '"X"', f'"{escaped}"'), "payload."))
+        found += [(_with(event, '"X"', f'"{escaped}"'), path) for path, event in places.items()]
     numbers = "1e21", "9007199254740992", "-9007199254740992", "1.7976931348623157e308", "1e400", "-1e400"
     found += [(_with({"payload": {"n": "X"}}, '"X"', number), "payload.n") for number in numbers]
     found += [

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import unicodedata
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -33,6 +34,7 @@ from tests.jobs.steps import run_next
 BATCH = "/v1/key/workspace/events/batch"
 EVENTS = "data/audit_auditevent.ndjson"
 CSV = "data/audit_auditevent.csv"
+Export = Callable[..., AbstractContextManager[zipfile.ZipFile]]
 TIMES = {"occurred_at", "recorded_at"}
 ALONE = {"README.html", "manifest.json", "signature.json", "verify.py", "context.json", "fields.json"}
 
@@ -59,9 +61,10 @@ def company(db: None, client: Client, settings: Any, tmp_path: Path) -> Company:
 
 
 @pytest.fixture
-def export(company: Company, lease: ProcessLease) -> Any:
-    """Make an export of the company; what is in the archive."""
+def export(company: Company, lease: ProcessLease) -> Export:
+    """Make an export of the company, and open its archive."""
 
+    @contextmanager
     def make(**asked: Any) -> Iterator[zipfile.ZipFile]:
         by = f"API key {ApiKey.objects.filter(company=company)[0]}"
         request, _ = request_export(company=company, requested_by=by, now=timezone.now(), **asked)
@@ -75,9 +78,10 @@ def export(company: Company, lease: ProcessLease) -> Any:
 
 
 @pytest.fixture
-def archive(export: Any) -> Iterator[zipfile.ZipFile]:
+def archive(export: Export) -> Iterator[zipfile.ZipFile]:
     """An archive of everything, with the events for a spreadsheet."""
-    yield from export(scope="company", csv=True)
+    with export(scope="company", csv=True) as archive:
+        yield archive
 
 
 def test_each_event_is_in_the_archive_as_it_was_sent(archive: zipfile.ZipFile) -> None:
@@ -141,14 +145,11 @@ def test_no_cell_is_a_formula_and_without_its_guard_each_is_the_original(
                 assert cell == ("'" + text if is_formula(text) else text)
 
 
-def test_an_export_about_a_hostile_person_holds_what_names_them_and_nothing_else(export: Any, tmp_path: Path) -> None:
-    asked = ("=1+1", "<script>alert(1)</script>", "../../etc/passwd", "'; DROP TABLE audit_auditevent; --", "\u00e9")
-    subject = Subject(actor_ids=asked, emails=("data/x.ndjson", "%(hostile)s %s %n"))
-    (archive,) = export(scope="subject", subject=subject)
-    found = {row["actor"]["id"] for row in rows(archive, EVENTS) if row["actor"] and row["category"] == "test"}
-    assert {*asked, "data/x.ndjson", "%(hostile)s %s %n"} <= found
-    assert not {"e\u0301", "@SUM(1+1)", "+1+1", "/etc/passwd"} & found
-    verify(archive, tmp_path)
+def test_an_export_about_a_hostile_person_holds_what_names_them_alone(export: Export, tmp_path: Path) -> None:
+    with export(scope="subject", subject=Subject(actor_ids=hostile.IDS, emails=(hostile.ADDRESS,))) as archive:
+        actors = [row["actor"]["id"] for row in rows(archive, EVENTS) if row["category"] != "hyrelog" and row["actor"]]
+        assert sorted(actors) == sorted([*hostile.IDS, "by address", "in a text"])
+        verify(archive, tmp_path)
 
 
 def rows(archive: zipfile.ZipFile, name: str) -> list[dict[str, Any]]:
@@ -207,4 +208,11 @@ class Page(HTMLParser):
     def handle_comment(self, data: str) -> None:
         self.others.append(data)
 
-    handle_decl = handle_pi = unknown_decl = handle_comment
+    def handle_decl(self, decl: str) -> None:
+        self.others.append(decl)
+
+    def handle_pi(self, data: str) -> None:
+        self.others.append(data)
+
+    def unknown_decl(self, data: str) -> None:
+        self.others.append(data)
