@@ -27,6 +27,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.fairness
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.limits
+	$(BIN)/python -m benchmarks.exports
 
 # The lock names no registry, so that it serves behind any mirror.
 lock: $(READY)
