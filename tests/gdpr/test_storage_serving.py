@@ -12,6 +12,7 @@ from django.test import AsyncClient
 from django.utils import timezone
 
 from gdpr import downloading, storage
+from gdpr.handlers import UNAVAILABLE
 from gdpr.models import DownloadLink, ExportArchive
 from hyrelog.env import S3Location
 from jobs.leases import ProcessLease
@@ -90,8 +91,9 @@ def test_an_export_into_a_bucket_that_does_not_take_it_is_tried_again(
     settings.STORAGES = settings.STORAGES | {"exports": as_settings(nowhere)}
     job = work()
     assert job.status == "PENDING"
-    assert "Bucket 'no-such-bucket'" in job.error
-    assert "there is no such bucket" in job.error
+    assert job.error == UNAVAILABLE
+    assert "Bucket 'no-such-bucket'" in job.traceback
+    assert "there is no such bucket" in job.traceback
     assert not ExportArchive.objects.exists()
 
 
