@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from jobs.bulk import ENDED, cancel, retry
-from jobs.models.job import ACTIVE, JobQuerySet, Status
+from jobs.bulk import cancel, retry
+from jobs.models.job import ACTIVE, ENDED, JobQuerySet, Status
 
 
 @dataclass(frozen=True, slots=True)

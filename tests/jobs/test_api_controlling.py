@@ -246,6 +246,18 @@ def test_a_job_that_is_claimed_while_it_is_cancelled_is_asked_to_stop(committed:
     assert (counts, status_of(job), job.wanted()) == ([1], "PROCESSING", False)
 
 
+def test_a_job_whose_key_is_taken_while_it_is_retried_is_left_out_and_the_others_begin_again(committed: None) -> None:
+    tenant = open_tenant("Acme")
+    ended = {"status": "FAILED", "completed_at": timezone.now()}
+    rival, other = job_in(tenant, key="k", **ended), job_in(tenant, **ended)
+    counts: list[int] = []
+    with transaction.atomic():
+        enqueue("sleep", {"seconds": 0}, company=tenant.company, key="k")
+        thread = start_until_it_waits(lambda: counts.append(Job.objects.retry(now=timezone.now())))
+    thread.join()
+    assert (counts, status_of(rival), status_of(other)) == ([1], "FAILED", "PENDING")
+
+
 def test_many_are_cancelled_each_by_its_own_state(tenant: Tenant) -> None:
     jobs = [job_in(tenant, status=status) for status in Job.Status.values for _ in range(2)]
     asked = job_in(tenant, status="PROCESSING", cancel_requested_at=timezone.now())
