@@ -31,13 +31,13 @@ WATCHED = 200
 
 class JobList(ChangeList):
     def get_queryset(self, *args: Any, **named: Any) -> QuerySet[Any]:
-        return brief(super().get_queryset(*args, **named))
+        jobs: JobQuerySet = super().get_queryset(*args, **named)
+        return with_brief_error(jobs)
 
 
-def brief(jobs: QuerySet[Job]) -> QuerySet[Job]:
-    """Without the columns that may be large, which no list shows."""
-    short = jobs.annotate(brief_error=Left("error", showing.BRIEF))
-    return short.defer("payload", "result", "traceback", "follow_up", "error")
+def with_brief_error(jobs: JobQuerySet) -> JobQuerySet:
+    """Without what may be large, which no list shows, and with the beginning of the error."""
+    return jobs.brief().defer("error").annotate(brief_error=Left("error", showing.BRIEF))
 
 
 @admin.register(Job)
@@ -176,7 +176,7 @@ class JobAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         asked = [_uuid(text) for text in request.GET.getlist("id")[:WATCHED]]
-        jobs = brief(Job.objects.filter(pk__in=[job_id for job_id in asked if job_id]))
+        jobs = with_brief_error(Job.objects.filter(pk__in=[job_id for job_id in asked if job_id]))
         return JsonResponse({"jobs": {str(job.pk): showing.moving(job) for job in jobs}})
 
     def act_on_one(self, request: HttpRequest, pk: uuid.UUID, name: str) -> HttpResponse:

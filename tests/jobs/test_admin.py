@@ -135,7 +135,7 @@ def test_the_list_reads_no_column_that_may_be_large(operator: Client) -> None:
     made(payload={"a": "payload-text"}, traceback="traceback-text", result="result-text", error="e" * 500)
     listed = operator.get(LIST)
     (job,) = listed.context["cl"].result_list
-    assert {"payload", "traceback", "result", "error"} <= job.get_deferred_fields()
+    assert {"payload", "secrets", "traceback", "result", "follow_up", "error"} <= job.get_deferred_fields()
     assert "e" * 200 in listed.content.decode()
     assert "e" * 201 not in listed.content.decode()
 
