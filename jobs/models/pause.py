@@ -1,6 +1,7 @@
 from django.db import models
 from django.db.models.functions import Now
 
+from audit.chain import timestamp
 from jobs import doorbell, registry
 from jobs.apps import QUEUES
 
@@ -61,6 +62,9 @@ class Pause(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
+
+    def as_json(self) -> dict[str, str]:
+        return {"kind": self.kind, "name": self.name, "reason": self.reason, "since": timestamp(self.paused_at)}
 
 
 def _lane_of(kind: Kind, name: str) -> str:
