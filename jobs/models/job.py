@@ -43,9 +43,6 @@ _FAILED_UNLESS_CANCELLED = {
 
 
 class JobQuerySet(models.QuerySet["Job"]):
-    def due(self, *, now: datetime) -> "JobQuerySet":
-        return self.filter(status=Status.PENDING, run_at__lte=now)
-
     def of(self, company: Company) -> "JobQuerySet":
         return self.filter(company=company)
 

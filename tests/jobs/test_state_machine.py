@@ -270,7 +270,7 @@ class Life(RuleBasedStateMachine):
         busy = set(running.values_list("company", flat=True)) if newcomers_only else set()
         may = [
             job
-            for job in Job.objects.due(now=self.now)
+            for job in Job.objects.filter(status=Status.PENDING, run_at__lte=self.now)
             if self.may_run(job) and (job.company_id or None) not in busy - {None}
         ]
 
