@@ -18,7 +18,6 @@ from jobs import watching
 from jobs.leases import ProcessLease
 from tests.api import Api
 from tests.receiver import Receiver, serve_receiver
-from tests.system import System, running_system
 
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
@@ -132,10 +131,3 @@ def lease(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessLease]:
     lease = ProcessLease(queues=["webhooks", "jobs", "exports"])
     yield lease
     lease.give_up(lease.process_id)
-
-
-@pytest.fixture(scope="module")
-def system() -> Iterator[System]:
-    """HyreLog as a whole, with servers, processes and state of its own, for the tests of one file."""
-    with running_system() as system:
-        yield system

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import psycopg
 import pytest
 import requests
 
+PORTS = ("PORT", "FLOWER_PORT", "METRICS_PORT", "RECEIVER_PORT")
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -34,6 +36,7 @@ def wait_until(condition: Callable[[], Any], *, seconds: float, what: str, state
 def running_system(**environment: str) -> Iterator["System"]:
     """HyreLog as a whole, with servers, processes and state of its own, gone at the end."""
     home = Path(tempfile.mkdtemp(prefix="hyrelog-system-"))
+    home.chmod(0o711)  # as root, the account that runs the servers passes through it, and their data goes with it
     system = System(home, **environment)
     try:
         system.start()
@@ -48,7 +51,9 @@ class System:
 
     def __init__(self, home: Path, **environment: str) -> None:
         self.home, self.log = home, home / "up.log"
-        self._own = {"HYRELOG_HOME": str(home / "state"), "NO_COLOR": "1", **environment}
+        first = random.randrange(20_000, 30_000, len(PORTS))  # noqa: S311  far from what else starts on this machine
+        ports = {name: str(first + n) for n, name in enumerate(PORTS)}
+        self._own = {"HYRELOG_HOME": str(home / "state"), "NO_COLOR": "1", **ports, **environment}
         self._up: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str) -> None:
