@@ -124,7 +124,7 @@ def empty(_: TransactionTestCase) -> None:
         cursor.execute(f"TRUNCATE {', '.join(map(connection.ops.quote_name, tables))}")
 
 
-TransactionTestCase._fixture_teardown = empty  # type: ignore[method-assign]
+TransactionTestCase._fixture_teardown = empty  # type: ignore[attr-defined]
 
 
 @pytest.fixture

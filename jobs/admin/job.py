@@ -1,5 +1,5 @@
 import uuid
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -31,8 +31,7 @@ WATCHED = 200
 
 class JobList(ChangeList):
     def get_queryset(self, *args: Any, **named: Any) -> QuerySet[Any]:
-        jobs: JobQuerySet = super().get_queryset(*args, **named)
-        return with_brief_error(jobs)
+        return with_brief_error(cast("JobQuerySet", super().get_queryset(*args, **named)))
 
 
 def with_brief_error(jobs: JobQuerySet) -> JobQuerySet:

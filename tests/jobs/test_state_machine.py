@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -281,7 +281,7 @@ class Life(RuleBasedStateMachine):
 
         return min(may, key=place, default=None)
 
-    def may_run(self, job: Job, *, beside: list[tuple[str, uuid.UUID | None]]) -> bool:
+    def may_run(self, job: Job, *, beside: Sequence[tuple[str, uuid.UUID | None]]) -> bool:
         """As far as the limits of its type go, beside those that run."""
         declared = handler_of(job.type)
         if [job_type for job_type, _ in beside].count(job.type) >= declared.concurrency:
