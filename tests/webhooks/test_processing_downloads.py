@@ -4,8 +4,7 @@ import gzip
 import threading
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -18,8 +17,8 @@ from tests.conftest import Tenant
 from tests.jobs.steps import run_next
 from tests.system import wait_until
 from tests.webhooks.cancelling import cancel_once
-from tests.webhooks.sending.peers import Behaviour, Connection, Peer, answering, closing, status
-from tests.webhooks.sending.senders import PATIENCE
+from tests.webhooks.sending.peers import Behaviour, Connection, answering, closing, status
+from tests.webhooks.sending.senders import PATIENCE, Serve
 from webhooks.processing import decoding, process
 from webhooks.processing.inflow import AHEAD, Inflow
 from webhooks.processing.process import PROCESS
@@ -27,25 +26,14 @@ from webhooks.requesting.request import transport_of_job
 from webhooks.sending.request import Request
 
 Status = Job.Status
-Serve = Callable[[Behaviour], Peer]
 Process = Callable[..., Any]
+
+pytestmark = pytest.mark.usefixtures("transport_name")
 
 ROW = b'{"kind": "a", "text": "%s"}\n' % (b"x" * 1000)
 LINES = b"".join(b'{"kind": "%s"}\n' % kind for kind in [b"a", b"b", b"a"])
 HEAD = b"HTTP/1.1 200 OK\r\n"
 MEGABYTE = 1 << 20
-
-
-@pytest.fixture(params=["curl", "requests"], autouse=True)
-def transport_name(request: pytest.FixtureRequest, settings: Any) -> str:
-    settings.WEBHOOK_TRANSPORT = request.param
-    return str(request.param)
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    with ExitStack() as peers:
-        yield lambda behaviour: peers.enter_context(Peer(behaviour).serving())
 
 
 @pytest.fixture
