@@ -43,7 +43,11 @@ def wait_stories(system: System, jobs: list[str], expected: list[tuple[Any, ...]
 
 def test_postgres_killed_in_the_middle_of_jobs(system: System) -> None:
     """In a statement of one, in a transaction of another, and while a third has no business with it."""
-    ways: list[dict[str, Any]] = [{"way": "query"}, {"way": "hold lock", "seconds": 5}, {"way": "sleep", "seconds": 5}]
+    ways: list[dict[str, Any]] = [
+        {"way": "query"},
+        {"way": "hold lock", "seconds": 10},
+        {"way": "sleep", "seconds": 10},
+    ]
     jobs = enqueue(system, *ways)
     wait_stories(system, jobs, [("PROCESSING", ["running"], 0, 0)] * 3)
     kill(system, "postgres")
