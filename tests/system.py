@@ -75,6 +75,10 @@ class System:
             self._up = None
 
     @property
+    def stopped(self) -> bool:
+        return self._up is None
+
+    @property
     def run(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.home / "state" / "run.json").read_text())
         return found

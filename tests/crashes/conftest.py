@@ -16,4 +16,6 @@ def system() -> Iterator[System]:
 
 @pytest.fixture(autouse=True)
 def ready(system: System) -> None:
+    if system.stopped:
+        system.start()
     wait_until(lambda: is_ready(system), seconds=60, what="/readyz")

@@ -95,7 +95,6 @@ def test_redis_killed_while_a_bell_for_later_is_held_ends_no_worker(system: Syst
 
 
 def test_ctrl_c_in_development_hands_back_what_is_unfinished(system: System) -> None:
-    """The last of all crashes: it ends the system."""
     jobs = enqueue(system, {"way": "sleep"}, {"way": "listen"})
     wait_stories(system, jobs, [("PROCESSING", ["running"], 0, 0)] * 2)
     system.stop()
