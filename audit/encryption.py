@@ -5,6 +5,9 @@ from functools import lru_cache
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
+HIDDEN = "***"
+"""What is shown in the place of a secret."""
+
 
 class UnreadableSecret(Exception):
     """None of HYRELOG_ENCRYPTION_KEYS decrypts a stored secret."""

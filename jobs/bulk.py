@@ -7,12 +7,13 @@ import uuid
 from collections.abc import Iterator
 from datetime import datetime
 
-from jobs import doorbell, registry
+from jobs import doorbell
+from jobs.apps import QUEUES
 from jobs.models import Job
-from jobs.models.job import ACTIVE, BATCH, JobQuerySet, Status
+from jobs.models.job import ACTIVE, ENDED, JobQuerySet
 
-ENDED = (Status.FAILED, Status.CANCELLED)
-"""What can be retried."""
+PAGE = 500
+"""Jobs that one transaction changes."""
 
 Row = tuple[uuid.UUID, uuid.UUID, str, str | None]
 
@@ -31,7 +32,7 @@ def retry(jobs: JobQuerySet, *, now: datetime, fresh: bool = True) -> int:
                 chosen.append(job)
                 begun.add(tuple(name))
         count += Job.objects.filter(pk__in=chosen).retry(now=now, fresh=fresh)
-    for queue in registry.queues():
+    for queue in QUEUES:
         doorbell.ring_on_commit(queue)
     return count
 
@@ -45,7 +46,7 @@ def cancel(jobs: JobQuerySet, *, now: datetime) -> int:
 def _pages(jobs: JobQuerySet) -> Iterator[list[Row]]:
     before = uuid.UUID(int=2**128 - 1)
     while page := list(
-        jobs.filter(pk__lt=before).order_by("-pk").values_list("pk", "company_id", "type", "key")[:BATCH]
+        jobs.filter(pk__lt=before).order_by("-pk").values_list("pk", "company_id", "type", "key")[:PAGE]
     ):
         yield page
         before = page[-1][0]

@@ -91,10 +91,7 @@ class Report:
             "problems": self.problems,
             "processes": [process.as_json() for process in self.processes],
             "orphans": self.orphans,
-            "paused": [
-                {"kind": each.kind, "name": each.name, "reason": each.reason, "since": timestamp(each.paused_at)}
-                for each in self.paused
-            ],
+            "paused": [pause.as_json() for pause in self.paused],
             "lastTickSeconds": _seconds(self.tick_age),
             "oldestDueSeconds": {queue: _seconds(age) for queue, age in self.due_for.items()},
             "standingStill": [

@@ -189,11 +189,6 @@ def handlers_in(queue: str) -> list[Handler]:
     return [declared for declared in _handlers.values() if declared.queue == queue]
 
 
-def queues() -> list[str]:
-    """The queues that handlers are declared for."""
-    return sorted({declared.queue for declared in _handlers.values()})
-
-
 def take_only(patterns: Sequence[str]) -> None:
     """Say which types this process takes, by patterns such as `email.*`; none means all. Raises UnmatchedPattern."""
     global _taken  # noqa: PLW0603  a property of the process

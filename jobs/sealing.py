@@ -4,9 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from audit.encryption import decrypt, encrypt
-
-HIDDEN = "***"
+from audit.encryption import HIDDEN, decrypt, encrypt
 
 Payload = dict[str, Any]
 

@@ -1,7 +1,6 @@
 """Celery's view of the runtime: doorbells and ticks, each a few lines before the domain verb."""
 
 import time
-from collections import defaultdict
 
 from celery import shared_task
 from django.utils import timezone
@@ -14,16 +13,8 @@ from jobs.running import run_next
 TIME_BOX = 60.0
 """Seconds after which a task that finds work again and again lets others have its process."""
 
-
-class _Claimers(defaultdict[str, Claimer]):
-    """Each process goes on where it was: the next company's turn comes next."""
-
-    def __missing__(self, lane: str) -> Claimer:
-        self[lane] = Claimer(lane)
-        return self[lane]
-
-
-_claimers = _Claimers()
+_claimers: dict[str, Claimer] = {}
+"""Of each lane: each process goes on where it was, so that the next company's turn comes next."""
 
 
 @shared_task(name="jobs.work")
@@ -31,13 +22,12 @@ def work(lane: str) -> None:
     """Run due jobs of a lane until there are none."""
     doorbell.heard(lane)
     ends, worked = time.monotonic() + TIME_BOX, False
+    claimer = _claimers.setdefault(lane, Claimer(lane))
     with slots.working() as slot, worker.claiming() as lease:
         # Without a slot there is nothing to do: whoever gives one back rings again.
         while slot and not stopping.asked() and time.monotonic() < ends:
             process, last = lease.process_id, slot is slots.Slot.LAST
-            if not run_next(
-                _claimers[lane], process=process, stopping=stopping.asked, clock=timezone.now, newcomers_only=last
-            ):
+            if not run_next(claimer, process=process, stopping=stopping.asked, clock=timezone.now, newcomers_only=last):
                 break
             worked = True
     if worked:

@@ -1,6 +1,6 @@
 """What waits in the queues, and what of it stands still although nothing holds it back.
 
-Nothing here costs more where more waits: the index is skipped through from one queue, type, company and priority to the
+Nothing here costs more where more waits: the index is skipped through from one type, company and priority to the
 next, of which the first row tells all.
 """
 

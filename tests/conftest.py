@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
-from django.test import Client
+from django.test import Client, TransactionTestCase
 
 from audit import recording
 from audit.drafts import Draft
@@ -18,8 +18,9 @@ from jobs import watching
 from jobs.leases import ProcessLease
 from tests.api import Api
 from tests.receiver import Receiver, serve_receiver
-from tests.system import System, running_system
 
+KEPT = {"django_migrations", "django_content_type", "auth_permission"}
+"""Tables whose rows the migrations made."""
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
 
@@ -93,8 +94,11 @@ def other_api(client: Client, other_tenant: Tenant) -> Api:
 
 @pytest.fixture
 def operator(client: Client, db: None) -> Client:
-    """A browser in which somebody is signed in who may do everything in the admin."""
-    client.force_login(get_user_model().objects.create_superuser("op", "op@example.com", "password"))
+    """A browser in which somebody is signed in who may do everything in the admin.
+
+    Without a password: to hash one takes longer than most tests.
+    """
+    client.force_login(get_user_model().objects.create_superuser("op", "op@example.com"))
     return client
 
 
@@ -108,6 +112,19 @@ def set_append_only(state: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # pending ones would keep the table from being altered
         cursor.execute(f"ALTER TABLE audit_auditevent {state} TRIGGER USER")
+
+
+def empty(_: TransactionTestCase) -> None:
+    """What Django does after a test whose transactions really commit.
+
+    But content types and permissions stay as the migrations made them; to make them anew takes longer than most tests.
+    """
+    with connection.cursor() as cursor:
+        tables = set(connection.introspection.table_names(cursor)) - KEPT
+        cursor.execute(f"TRUNCATE {', '.join(map(connection.ops.quote_name, tables))}")
+
+
+TransactionTestCase._fixture_teardown = empty  # type: ignore[attr-defined]
 
 
 @pytest.fixture
@@ -132,10 +149,3 @@ def lease(db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessLease]:
     lease = ProcessLease(queues=["webhooks", "jobs", "exports"])
     yield lease
     lease.give_up(lease.process_id)
-
-
-@pytest.fixture(scope="module")
-def system() -> Iterator[System]:
-    """HyreLog as a whole, with servers, processes and state of its own, for the tests of one file."""
-    with running_system() as system:
-        yield system

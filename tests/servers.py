@@ -66,3 +66,4 @@ def _serve(config: pytest.Config, home: Path) -> None:
 def pytest_collection_finish() -> None:
     """Some tests serve the web from their own process, which gives it the web's pool; workers have none, nor tests."""
     settings.DATABASES["default"]["OPTIONS"].pop("pool", None)
+    settings.SERVESTATIC_AUTOREFRESH = True  # else each test's client looks at its first request for all static files

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import psycopg
 import pytest
 import requests
 
+PORTS = ("PORT", "FLOWER_PORT", "METRICS_PORT", "RECEIVER_PORT")
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -38,6 +40,7 @@ OF_THE_RUN = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "HYRELOG_ENCRYPTION_KEY
 def running_system(**environment: str) -> Iterator["System"]:
     """HyreLog as a whole, with servers, processes and state of its own, gone at the end."""
     home = Path(tempfile.mkdtemp(prefix="hyrelog-system-"))
+    home.chmod(0o711)  # as root, the account that runs the servers passes through it, and their data goes with it
     system = System(home, **environment)
     try:
         system.start()
@@ -52,8 +55,10 @@ class System:
 
     def __init__(self, home: Path, **environment: str) -> None:
         self.home, self.log = home, home / "up.log"
+        first = random.randrange(20_000, 30_000, len(PORTS))  # noqa: S311  far from what else starts on this machine
+        ports = {name: str(first + n) for n, name in enumerate(PORTS)}
         own = {"HYRELOG_HOME": str(home / "state"), "NO_COLOR": "1", "GDPR_EXPORTS_PER_DAY": "1000"}
-        self._own = own | environment
+        self._own = own | ports | environment
         self._up: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str) -> None:
@@ -72,6 +77,10 @@ class System:
             self._up.send_signal(signal.SIGINT)
             self._up.wait(30)
             self._up = None
+
+    @property
+    def stopped(self) -> bool:
+        return self._up is None
 
     @property
     def run(self) -> dict[str, Any]:

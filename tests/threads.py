@@ -1,4 +1,4 @@
-"""Work of several clients at once, each on a database connection of its own."""
+"""Several at once, each on a database connection of its own."""
 
 import threading
 from collections.abc import Callable
@@ -7,36 +7,44 @@ from django.db import connection
 
 from tests.system import wait_until
 
-
-def in_threads(count: int, work: Callable[[], object]) -> None:
-    """Have `count` threads do the work, and wait for all."""
-    threads = [_thread(work) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+# Not pg_stat_activity: within a transaction it says again and again what it said first.
+_BLOCKED = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
 
 
-def start_until_it_waits(work: Callable[[], object]) -> threading.Thread:
-    """A thread that does the work and waits for a lock, which the caller's transaction holds; join it after that."""
-    thread = _thread(work)
-    thread.start()
-    wait_until(_somebody_waits, seconds=30, what="the thread waits for a lock")
-    return thread
+def begin(work: Callable[[], object]) -> threading.Thread:
+    """Begin with it in a thread whose connection is closed in the end."""
 
-
-def _thread(work: Callable[[], object]) -> threading.Thread:
     def run() -> None:
         try:
             work()
         finally:
             connection.close()
 
-    return threading.Thread(target=run)
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
 
 
-def _somebody_waits() -> bool:
+def begin_until_it_waits(work: Callable[[], object]) -> threading.Thread:
+    """Begin with it, and wait until it waits for a lock that the caller's transaction holds; join it after that."""
+    thread = begin(work)
+    wait_until(_somebody_waits_for_us, seconds=30, what="the thread waits for us")
+    return thread
+
+
+def at_once(count: int, work: Callable[[], object]) -> None:
+    """Do it so many times at the same moment, and wait for all."""
+    together = threading.Barrier(count)
+
+    def run() -> None:
+        together.wait()
+        work()
+
+    for thread in [begin(run) for _ in range(count)]:
+        thread.join()
+
+
+def _somebody_waits_for_us() -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_clear_snapshot()")  # within a transaction, what was seen once stays as it was
-        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        cursor.execute(_BLOCKED)
         return bool(cursor.fetchone()[0])

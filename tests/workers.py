@@ -68,9 +68,9 @@ class Gateway:
 
 
 class Worker:
-    """A worker process with children; its log is kept for whoever reads a failure."""
+    """A worker process with children, which knows tests.misbehaving; its log is kept for whoever reads a failure."""
 
-    def __init__(self, log: Path, *, processes: int, database: Gateway, redis: Gateway) -> None:
+    def __init__(self, log: Path, *arguments: str, processes: int, database: Gateway, redis: Gateway) -> None:
         self.log = log
         self.database, self.redis = database, redis
         environment = os.environ | {
@@ -81,6 +81,7 @@ class Worker:
             "NO_COLOR": "1",
         }
         command = [sys.executable, "-m", "celery", "-A", "hyrelog", "worker", "-l", "INFO", "-c", str(processes)]
+        command += arguments
         with log.open("wb") as file:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=file, stderr=file, start_new_session=True
@@ -112,14 +113,14 @@ class Worker:
 
 
 @contextmanager
-def running_worker(folder: Path, *, processes: int) -> Iterator[Worker]:
+def running_worker(folder: Path, *arguments: str, processes: int) -> Iterator[Worker]:
     with ExitStack() as stack:
         name = settings.DATABASES["default"]["NAME"]
         database = Gateway(os.environ["DATABASE_URL"], path=f"/{name}")
         redis = Gateway(os.environ["REDIS_URL"], path=urlsplit(os.environ["REDIS_URL"]).path)
         stack.callback(database.close)
         stack.callback(redis.close)
-        worker = Worker(folder / "worker.log", processes=processes, database=database, redis=redis)
+        worker = Worker(folder / "worker.log", *arguments, processes=processes, database=database, redis=redis)
         stack.callback(_clear_away, worker)
         worker.wait_ready()
         yield worker

@@ -7,14 +7,13 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from audit.encryption import HIDDEN
 from webhooks.sending.request_headers import MalformedHeader, check_headers
 
 MOST = 20
 MOST_CHARACTERS = 4096
 """Of all names and values together."""
 TOO_LARGE = f"have more than {MOST_CHARACTERS} characters in all, names included"
-MASK = "***"
-"""What is shown in the place of a value. Sent back, it leaves the value as it is."""
 
 _OURS = re.compile(r"(webhook|hyrelog|content|proxy)-.*|traceparent|accept-encoding", re.IGNORECASE | re.DOTALL)
 
@@ -32,9 +31,9 @@ def complete(sent: Mapping[str, str], *, stored: Mapping[str, str]) -> dict[str,
     known = {name.lower(): value for name, value in stored.items()}
     headers = {}
     for name, value in sent.items():
-        if value == MASK and name.lower() not in known:
-            raise InvalidHeaders(f"headers.{name}", f"{MASK} stands for the value that is stored; there is none yet")
-        headers[name] = known[name.lower()] if value == MASK else value
+        if value == HIDDEN and name.lower() not in known:
+            raise InvalidHeaders(f"headers.{name}", f"{HIDDEN} stands for the value that is stored; there is none yet")
+        headers[name] = known[name.lower()] if value == HIDDEN else value
     if _too_large(headers):
         raise InvalidHeaders("headers", TOO_LARGE)
     return headers

@@ -12,11 +12,10 @@ from typing import Any, NamedTuple, Self
 import orjson
 from django.db import connection, transaction
 
-from audit.encryption import UnreadableSecret
+from audit.encryption import HIDDEN, UnreadableSecret
 from audit.ids import uuid7
 from webhooks import settling
 from webhooks.claiming import Claimed
-from webhooks.custom_headers import MASK
 from webhooks.models import Webhook
 from webhooks.reading import read
 from webhooks.rendering import Event, render_request
@@ -180,5 +179,5 @@ def _sent(departure: Departure) -> dict[str, object]:
     request = departure.request
     if isinstance(request, Outcome):
         return {"headers": {}, "body_sha256": ""}
-    headers = {name: MASK if name in departure.masked else value for name, value in request.headers.items()}
+    headers = {name: HIDDEN if name in departure.masked else value for name, value in request.headers.items()}
     return {"headers": headers, "body_sha256": sha256(request.body).hexdigest()}

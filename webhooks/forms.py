@@ -11,8 +11,8 @@ from django.contrib.admin.widgets import AdminTextareaWidget, AdminTextInputWidg
 
 from audit import strict_json
 from audit.api.errors import path_of, rule_of
-from audit.encryption import UnreadableSecret
-from webhooks.custom_headers import MASK, InvalidHeaders
+from audit.encryption import HIDDEN, UnreadableSecret
+from webhooks.custom_headers import InvalidHeaders
 from webhooks.models import Webhook
 from webhooks.models.webhook import MOST, TooManyWebhooks
 from webhooks.options import Options
@@ -61,7 +61,7 @@ class WebhookForm(forms.ModelForm[Webhook]):
     headers = StrictJSONField(
         required=False,
         help_text='Additional request headers, such as {"X-Team": "billing"}; empty for none. A stored value is shown'
-        f' as "{MASK}", which keeps it.',
+        f' as "{HIDDEN}", which keeps it.',
     )
     authentication_type = forms.ChoiceField(
         required=False, label="Authentication", choices=KINDS, help_text="Sent in the header Authorization."

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from audit.canonical import UncanonicalValue, check
+from audit.encryption import HIDDEN
 from webhooks.credentials import Credentials
-from webhooks.custom_headers import MASK, Headers
+from webhooks.custom_headers import Headers
 from webhooks.sending.addresses import BlockedAddress
 from webhooks.tasks import address_policy
 
@@ -76,7 +77,7 @@ class Options(BaseModel):
     headers: Headers | None = Field(
         default=None,
         description="Additional request headers, at most 20 of 4,096 characters in all; null for none. What is sent"
-        f" replaces all of them. A value is never shown: `{MASK}` stands in its place and, sent back, keeps it.",
+        f" replaces all of them. A value is never shown: `{HIDDEN}` stands in its place and, sent back, keeps it.",
         examples=[{"X-Environment": "production"}],
     )
     authentication: Credentials | None = Field(

@@ -12,7 +12,7 @@ from jobs.context import JobContext, Unrecoverable
 from jobs.registry import handler
 from reviews.models import Connector, Review, ReviewQuerySet, UnknownConnector, UnknownTenant, open_tenant
 from reviews.scoring import Tally, Version
-from reviews.source import SourceRefused, fetch
+from reviews.source import fetch
 
 INGEST, SCORE = "ingest_reviews", "score_run"
 LONGEST = timedelta(days=366)
@@ -46,10 +46,7 @@ def ingest_reviews(context: JobContext, asked: Ingest) -> dict[str, Any]:
         context.log(f"goes on after page {done.pages}")
     while done.pages == 0 or done.cursor:
         context.check()
-        try:
-            page = fetch(connector.url, since=asked.since, cursor=done.cursor)  # no transaction is open on the wire
-        except SourceRefused as refused:
-            raise Unrecoverable(str(refused)) from refused
+        page = fetch(connector.url, since=asked.since, cursor=done.cursor)  # no transaction is open on the wire
         done = Ingested(pages=done.pages + 1, reviews=done.reviews + len(page.reviews), cursor=page.next)
         share = done.reviews / max(page.total, done.reviews, 1)
         with transaction.atomic():  # the page and how far the job is: both, or neither

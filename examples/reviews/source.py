@@ -7,26 +7,13 @@ import requests
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, ValidationError
 
 from audit.text import storable
+from jobs.context import Retryable, Unrecoverable
 
 TIMEOUT = 10.0
 """Seconds to wait for an answer to begin, and between two parts of it."""
 LATER = (408, 425, 429)
 """Of the 4xx, those that another request may not get."""
 Text = Annotated[str, AfterValidator(storable)]
-
-
-class SourceUnavailable(Exception):
-    """The source did not answer, or said that it cannot for now; another attempt may succeed."""
-
-    def __init__(self, url: str, why: str) -> None:
-        super().__init__(f"{url}: {why}. {self.__doc__}")
-
-
-class SourceRefused(Exception):
-    """The source will not answer this request, however often it is repeated; correct the connector."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(f"The source answered with status {status}. {self.__doc__}")
 
 
 class SourceReview(BaseModel):
@@ -48,17 +35,17 @@ class Page(BaseModel):
 
 
 def fetch(url: str, *, since: date, cursor: str | None) -> Page:
-    """One page of the reviews that were written since a date. Raises SourceUnavailable, SourceRefused."""
+    """One page of the reviews that were written since a date. Raises Retryable, Unrecoverable."""
     asked = {"since": since.isoformat()} | ({"cursor": cursor} if cursor else {})
     try:
         answer = requests.get(url, params=asked, timeout=TIMEOUT, allow_redirects=False)
     except requests.RequestException as error:
-        raise SourceUnavailable(url, type(error).__name__) from error
+        raise Retryable(f"The source did not answer ({type(error).__name__}).") from error
     if answer.status_code >= 500 or answer.status_code in LATER:
-        raise SourceUnavailable(url, f"status {answer.status_code}")
+        raise Retryable(f"The source answered with status {answer.status_code}.")
     if answer.status_code != 200:
-        raise SourceRefused(answer.status_code)
+        raise Unrecoverable(f"The source answered with status {answer.status_code}; correct the connector.")
     try:
         return Page.model_validate_json(answer.content)
     except ValidationError as error:
-        raise SourceUnavailable(url, f"no page of reviews ({error.error_count()} faults)") from error
+        raise Retryable(f"The source answered with no page of reviews ({error.error_count()} faults).") from error

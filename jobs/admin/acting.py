@@ -13,8 +13,8 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from audit.notices import notice
-from jobs.bulk import ENDED, cancel, retry
-from jobs.models.job import ACTIVE, JobQuerySet, Status
+from jobs.bulk import cancel, retry
+from jobs.models.job import ACTIVE, ENDED, JobQuerySet, Status
 
 
 @dataclass(frozen=True, slots=True)

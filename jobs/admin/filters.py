@@ -13,6 +13,7 @@ from django.utils import timezone
 from audit.ids import first_at
 from audit.models import Company
 from jobs import registry
+from jobs.apps import QUEUES
 from jobs.models import Job
 
 COMPANIES = 50
@@ -52,7 +53,7 @@ class QueueFilter(_Named):
     title = parameter_name = "queue"
 
     def declared(self) -> set[str]:
-        return set(registry.queues())
+        return set(QUEUES)
 
 
 class CompanyFilter(admin.SimpleListFilter):

@@ -1,5 +1,5 @@
 import uuid
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
@@ -28,13 +28,12 @@ WATCHED = 200
 
 class JobList(ChangeList):
     def get_queryset(self, *args: Any, **named: Any) -> QuerySet[Any]:
-        return brief(super().get_queryset(*args, **named))
+        return with_brief_error(cast("JobQuerySet", super().get_queryset(*args, **named)))
 
 
-def brief(jobs: QuerySet[Job]) -> QuerySet[Job]:
-    """Without the columns that may be large, which no list shows."""
-    short = jobs.annotate(brief_error=Left("error", showing.BRIEF))
-    return short.defer("payload", "result", "traceback", "follow_up", "error")
+def with_brief_error(jobs: JobQuerySet) -> JobQuerySet:
+    """Without what may be large, which no list shows, and with the beginning of the error."""
+    return jobs.brief().defer("error").annotate(brief_error=Left("error", showing.BRIEF))
 
 
 @admin.register(Job)
@@ -172,7 +171,7 @@ class JobAdmin(ReadOnlyAdmin):
         """What moves of the jobs that a page shows."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        jobs = brief(Job.objects.filter(pk__in=known_ids(request.GET.getlist("id")[:WATCHED])))
+        jobs = with_brief_error(Job.objects.filter(pk__in=known_ids(request.GET.getlist("id")[:WATCHED])))
         return JsonResponse({"jobs": {str(job.pk): showing.moving(job) for job in jobs}})
 
     def act_on_one(self, request: HttpRequest, pk: uuid.UUID, name: str) -> HttpResponse:

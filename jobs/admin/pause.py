@@ -8,6 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.urls import URLPattern, path, reverse
 
 from jobs import registry
+from jobs.apps import QUEUES
 from jobs.models import Pause
 from jobs.models.pause import REASON, Kind
 
@@ -19,7 +20,7 @@ def _choices() -> Choices:
     types = sorted(handler.type for handler in registry.handlers())
     return [
         ("", "---------"),
-        ("Queues", [(f"{Kind.QUEUE}:{name}", name) for name in registry.queues()]),
+        ("Queues", [(f"{Kind.QUEUE}:{name}", name) for name in QUEUES]),
         ("Types", [(f"{Kind.TYPE}:{name}", name) for name in types]),
     ]
 

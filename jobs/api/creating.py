@@ -62,7 +62,7 @@ class JobIn(BaseModel):
         strict=True,
         ge=-10,
         le=10,
-        description="Higher ones come first among the company's own jobs of a type; companies take turns.",
+        description="Higher ones come first among the company's own jobs; companies take turns.",
     )
     run_at: Moment | None = Field(
         default=None,

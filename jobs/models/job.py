@@ -15,10 +15,8 @@ from jobs.models.attempt import JobAttempt, Outcome
 
 NOBODY = uuid.UUID(int=2**128 - 1)
 """Stands for the company of jobs that have none, where a value is needed: behind all others."""
-BATCH = 500
-"""Rows that one statement changes where many are to be changed."""
 REFUSALS = 100
-"""Batches that may meet a key which was taken a moment before, until it is thought to be something else."""
+"""How often a change may meet a key which was taken a moment before, until it is thought to be something else."""
 
 
 class Status(models.TextChoices):
@@ -30,6 +28,8 @@ class Status(models.TextChoices):
 
 
 ACTIVE = (Status.PENDING, Status.PROCESSING)
+ENDED = (Status.FAILED, Status.CANCELLED)
+"""What can be retried."""
 
 # Cancelling beats retrying, whenever it was asked for: the one statement that settles looks.
 _UNLESS_CANCELLED = {
@@ -43,9 +43,6 @@ _FAILED_UNLESS_CANCELLED = {
 
 
 class JobQuerySet(models.QuerySet["Job"]):
-    def due(self, *, now: datetime) -> "JobQuerySet":
-        return self.filter(status=Status.PENDING, run_at__lte=now)
-
     def of(self, company: Company) -> "JobQuerySet":
         return self.filter(company=company)
 
@@ -76,13 +73,12 @@ class JobQuerySet(models.QuerySet["Job"]):
         return Job.objects.filter(pk__in=self.order_by("pk").select_for_update(of=("self",)).values("pk"))
 
     def retry(self, *, now: datetime, fresh: bool = True) -> int:
-        """Make dead letters and cancelled jobs due again; says how many there were.
+        """Make dead letters and cancelled jobs due again, in one transaction; says how many there were.
 
         `fresh` begins a new round of attempts; otherwise each gets one more. Of those that share a key only the newest
-        begins again, and none where that key's job is active already. Many are taken in batches, each with a
-        transaction of its own unless the caller has one.
+        begins again, and none where that key's job is active already. Where there may be many, see jobs.bulk.
         """
-        ended = self.filter(status__in=[Status.FAILED, Status.CANCELLED])
+        ended = self.filter(status__in=ENDED)
         newest = ended.filter(key__isnull=False).order_by("company", "type", "key", "-id")
         newest = newest.distinct("company", "type", "key")
         same = {"company": OuterRef("company"), "job_type": OuterRef("type"), "key": OuterRef("key")}
@@ -93,7 +89,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         return chosen.change_each({**changes, **attempts}, event="retrying", when=Status.PENDING)
 
     def cancel(self, *, now: datetime) -> int:
-        """Cancel waiting jobs at once and ask running ones to stop; says how many of both. Batches as in `retry`.
+        """Cancel waiting jobs at once and ask running ones to stop, in one transaction; says how many of both.
 
         One statement decides for each row which of both it is: what is claimed or handed back just now is not missed.
         """
@@ -107,16 +103,15 @@ class JobQuerySet(models.QuerySet["Job"]):
         return unasked.change_each(changes, event="cancelled", when=Status.CANCELLED)
 
     def change_each(self, changes: dict[str, Any], *, event: str, when: Status) -> int:
-        """Change every row that is here until it is changed; says how many there were.
+        """Change every row that is here; says how many there were.
 
         Of each that is then in the status `when` it is told.
         """
-        count = refusals = 0
+        refusals = 0
         while True:
-            batch = list(self.order_by("pk").values_list("pk", flat=True)[:BATCH])
             try:
                 with transaction.atomic():
-                    changed = list(self.filter(pk__in=batch).locked().values_list("pk", flat=True))
+                    changed = list(self.locked().values_list("pk", flat=True))
                     Job.objects.filter(pk__in=changed).update(**changes)
                     jobs = Job.objects.brief().in_bulk(changed).values()
                     events.tell(event, [job for job in jobs if job.status == when])
@@ -125,10 +120,8 @@ class JobQuerySet(models.QuerySet["Job"]):
                 refusals += 1
                 if refusals > REFUSALS:
                     raise
-                continue
-            count += len(changed)
-            if len(batch) < BATCH:
-                return count
+            else:
+                return len(changed)
 
 
 class Job(models.Model):

@@ -1,17 +1,19 @@
 from django.db import models
 from django.db.models.functions import Now
 
+from audit.chain import timestamp
 from jobs import doorbell, registry
+from jobs.apps import QUEUES
 
 REASON = 200
 """Characters of a reason."""
 
 
 class UnknownQueue(LookupError):
-    """No handler is declared for this queue."""
+    """There is no queue of this name."""
 
     def __init__(self, queue: str) -> None:
-        super().__init__(f"No handler is declared for the queue {queue!r}; there are: {', '.join(registry.queues())}.")
+        super().__init__(f"There is no queue {queue!r}; there are: {', '.join(QUEUES)}.")
 
 
 class Kind(models.TextChoices):
@@ -61,10 +63,13 @@ class Pause(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
 
+    def as_json(self) -> dict[str, str]:
+        return {"kind": self.kind, "name": self.name, "reason": self.reason, "since": timestamp(self.paused_at)}
+
 
 def _lane_of(kind: Kind, name: str) -> str:
     if kind == Kind.TYPE:
         return registry.handler_of(name).queue
-    if name not in registry.queues():
+    if name not in QUEUES:
         raise UnknownQueue(name)
     return name

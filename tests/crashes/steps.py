@@ -12,6 +12,8 @@ import requests
 
 from tests.system import System
 
+SOON = 30
+"""Seconds: a poll, new processes, and patience with a busy machine."""
 LEASE_AND_MORE = 60
 """Seconds in which a dead worker's rows must be due again, sent and settled; the design promises 45 for the first."""
 
@@ -40,14 +42,25 @@ def processes_killed(system: System) -> Iterator[list[str]]:
         worker.resume()
 
 
+def leases_of_workers(system: System) -> list[str]:
+    """Those that the worker's processes hold now."""
+    return [lease for (lease,) in system.sql("SELECT id::text FROM jobs_workerprocess")]
+
+
 def let_run_out(system: System, leases: list[str]) -> None:
     """Let the time pass that a lease lasts."""
     system.sql("UPDATE jobs_workerprocess SET lease_expires_at = now() WHERE id::text = ANY(%s)", leases)
 
 
 def waiting_for(system: System, blocker: "psycopg.Connection[Any]", statement: str) -> Callable[[], list[int]]:
-    """The server's processes that wait, in a statement that begins so, for a lock of `blocker`."""
-    look = "SELECT pid FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid)) AND ltrim(query, E' \\n') LIKE %s"
+    """The server's processes that wait, in a statement that begins so, for a lock of `blocker`.
+
+    It has to have begun since the newest delivery came due: one that began before does not take it.
+    """
+    look = (
+        "SELECT pid FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid)) AND ltrim(query, E' \\n') LIKE %s "
+        "AND query_start > (SELECT created_at FROM webhooks_webhookdelivery ORDER BY id DESC LIMIT 1)"
+    )
     return lambda: [pid for (pid,) in system.sql(look, blocker.info.backend_pid, f"{statement}%")]
 
 

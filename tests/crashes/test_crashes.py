@@ -1,28 +1,11 @@
 """Processes are killed in the middle of their work: nothing is lost, nothing is finished twice, nobody has to help."""
 
 import psycopg
-import pytest
 import redis
 
-from tests.crashes.steps import LEASE_AND_MORE, is_ready, kill, rows
+from tests.crashes.steps import is_ready, kill, rows
 from tests.receiver import serve_receiver
 from tests.system import System, wait_until
-
-
-def test_a_worker_killed_in_the_middle_of_an_export(system: System) -> None:
-    with psycopg.connect(system.run["database_url"]) as blocker:
-        blocker.execute("LOCK TABLE gdpr_downloadlink IN ACCESS EXCLUSIVE MODE")
-        job_id = system.post("/v1/key/company/gdpr/export", {"scope": "company"})["jobId"]
-        url = f"/v1/key/company/gdpr/exports/{job_id}"
-        wait_until(lambda: system.get(url)["status"] == "PROCESSING", seconds=15, what="the claim")
-        kill(system, "worker")
-        blocker.rollback()
-    shown = wait_until(
-        lambda: (export := system.get(url))["status"] == "COMPLETED" and export, seconds=LEASE_AND_MORE, what="export"
-    )
-    assert shown["attempts"] == 2
-    files = [path.name for path in (system.home / "state" / "exports").iterdir() if job_id in path.name]
-    assert files == [f"{job_id}-2.zip"]
 
 
 def test_redis_killed_and_emptied_costs_no_event(system: System) -> None:
@@ -56,8 +39,3 @@ def test_postgres_killed_with_requests_on_the_wire(system: System) -> None:
         assert {request.headers["webhook-id"] for request in receiver.requests} == ids
     wait_until(lambda: is_ready(system), seconds=60, what="/readyz")
     assert "intact" in system.manage("verify_chain").stdout
-
-
-@pytest.fixture(autouse=True)
-def ready(system: System) -> None:
-    wait_until(lambda: is_ready(system), seconds=60, what="/readyz")

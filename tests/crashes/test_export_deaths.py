@@ -4,14 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
-import pytest
 
 from tests.archives import downloaded, ended, exported, lines, manifest, public_key, unpacked, verified
-from tests.crashes.steps import is_ready, let_run_out, processes_killed, waiting_for
+from tests.crashes.steps import SOON, let_run_out, processes_killed, waiting_for
 from tests.system import System, wait_until
 
-SOON = 30
-"""Seconds: a poll, a new process, and patience with a busy machine."""
 EVENTS = 20_000
 FILL = f"""
 from audit.models import Company
@@ -19,11 +16,6 @@ from benchmarks.chains import fill
 company = Company.objects.get(pk="%s")
 fill(company.add_workspace(name="many"), events={EVENTS})
 """
-
-
-@pytest.fixture(autouse=True)
-def ready(system: System) -> None:
-    wait_until(lambda: is_ready(system), seconds=60, what="/readyz")
 
 
 def test_killed_three_times_it_ends_with_the_same_events(system: System, tmp_path: Path) -> None:

@@ -2,38 +2,22 @@
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import psycopg
-import pytest
 import redis
 from django.utils.timezone import now
 
-from tests.crashes.steps import is_ready, kill, let_run_out
-from tests.system import System, running_system, wait_until
+from tests.crashes.steps import SOON, is_ready, kill, leases_of_workers, let_run_out
+from tests.system import System, wait_until
 
-SOON = 30
-"""Seconds: a poll, new processes, and patience with a busy machine."""
 ENQUEUE = """
 import json
 import re
 from jobs.enqueueing import enqueue
 print(json.dumps([str(enqueue("test.long", payload, max_attempts=5)[0].pk) for payload in json.loads('''%s''')]))
 """
-
-
-@pytest.fixture(scope="module")
-def system() -> Iterator[System]:
-    with running_system(DJANGO_SETTINGS_MODULE="tests.misbehaving.settings") as system:
-        system.sql("CREATE TABLE mark (job uuid NOT NULL, attempt int NOT NULL)")
-        yield system
-
-
-@pytest.fixture(autouse=True)
-def ready(system: System) -> None:
-    wait_until(lambda: is_ready(system), seconds=60, what="/readyz")
 
 
 def enqueue(system: System, *payloads: dict[str, Any]) -> list[str]:
@@ -59,7 +43,11 @@ def wait_stories(system: System, jobs: list[str], expected: list[tuple[Any, ...]
 
 def test_postgres_killed_in_the_middle_of_jobs(system: System) -> None:
     """In a statement of one, in a transaction of another, and while a third has no business with it."""
-    ways: list[dict[str, Any]] = [{"way": "query"}, {"way": "hold lock", "seconds": 5}, {"way": "sleep", "seconds": 5}]
+    ways: list[dict[str, Any]] = [
+        {"way": "query"},
+        {"way": "hold lock", "seconds": 10},
+        {"way": "sleep", "seconds": 10},
+    ]
     jobs = enqueue(system, *ways)
     wait_stories(system, jobs, [("PROCESSING", ["running"], 0, 0)] * 3)
     kill(system, "postgres")
@@ -77,7 +65,7 @@ def test_postgres_killed_in_the_middle_of_jobs(system: System) -> None:
 def test_a_worker_killed_with_its_children_while_redis_forgets_everything(system: System) -> None:
     jobs = enqueue(system, {"way": "sleep"}, {"way": "listen"}, {"way": "compute"})
     wait_stories(system, jobs, [("PROCESSING", ["running"], 0, 0)] * 3)
-    leases = [lease for (lease,) in system.sql("SELECT id::text FROM jobs_workerprocess")]
+    leases = leases_of_workers(system)
     kill(system, "worker")
     with redis.Redis.from_url(system.run["redis_url"]) as client:
         client.flushall()
@@ -107,7 +95,6 @@ def test_redis_killed_while_a_bell_for_later_is_held_ends_no_worker(system: Syst
 
 
 def test_ctrl_c_in_development_hands_back_what_is_unfinished(system: System) -> None:
-    """The last test here: it ends the system."""
     jobs = enqueue(system, {"way": "sleep"}, {"way": "listen"})
     wait_stories(system, jobs, [("PROCESSING", ["running"], 0, 0)] * 2)
     system.stop()

@@ -17,7 +17,7 @@ from hyrelog.ops.gauges import GAUGES
 from jobs.models import Job
 from tests.conftest import NOON, Tenant
 from tests.hyrelog.test_metrics import scrape
-from tests.threads import start_until_it_waits
+from tests.threads import begin_until_it_waits
 
 WHY = "Many systems have to be asked."
 
@@ -104,7 +104,7 @@ def test_of_two_who_extend_at_once_one_does(committed: None, tenant: Tenant) -> 
     won: list[bool] = []
     with transaction.atomic():
         assert first.extend(reason=WHY, now=NOON)
-        thread = start_until_it_waits(lambda: won.append(second.extend(reason="Another one.", now=NOON)))
+        thread = begin_until_it_waits(lambda: won.append(second.extend(reason="Another one.", now=NOON)))
     thread.join()
     assert won == [False]
     assert ExportRequest.objects.get().extension_reason == WHY

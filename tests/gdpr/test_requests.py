@@ -16,7 +16,7 @@ from gdpr.subjects import Subject
 from jobs.models import Job
 from tests.api import Api
 from tests.conftest import Tenant
-from tests.threads import start_until_it_waits
+from tests.threads import begin_until_it_waits
 
 REQUEST, EXPORTS = "/v1/key/company/gdpr/export", "/v1/key/company/gdpr/exports"
 ADA = {"actorId": "u1", "email": "ada@example.com"}
@@ -242,7 +242,7 @@ def test_of_two_who_ask_at_once_both_get_the_one_export(committed: None, tenant:
 
     with transaction.atomic():
         ask_directly()
-        thread = start_until_it_waits(ask_directly)
+        thread = begin_until_it_waits(ask_directly)
     thread.join()
     (first, new), (second, again) = answers
     assert (new, again, first) == (True, False, second)

@@ -12,7 +12,8 @@ from hyrelog.ops.gauges import COUNTED, GAUGES
 from hyrelog.ops.metrics import DatabaseCollector
 from jobs.models import Job, JobAttempt, Pause
 from tests.conftest import NOON, Tenant, draft
-from tests.webhooks.many import read_by, scans, seed_deliveries
+from tests.plans import read_by, scans
+from tests.webhooks.many import seed_deliveries
 from webhooks.models import Endpoint, Webhook, WebhookAttempt, WebhookDelivery
 
 LARGE = ("webhooks_webhookdelivery", "webhooks_webhookattempt", "jobs_job", "jobs_jobattempt")

@@ -135,7 +135,7 @@ def test_the_list_reads_no_column_that_may_be_large(operator: Client) -> None:
     made(payload={"a": "payload-text"}, traceback="traceback-text", result="result-text", error="e" * 500)
     listed = operator.get(LIST)
     (job,) = listed.context["cl"].result_list
-    assert {"payload", "traceback", "result", "error"} <= job.get_deferred_fields()
+    assert {"payload", "secrets", "traceback", "result", "follow_up", "error"} <= job.get_deferred_fields()
     assert "e" * 200 in listed.content.decode()
     assert "e" * 201 not in listed.content.decode()
 
@@ -362,10 +362,10 @@ def test_the_chosen_ones_are_asked_about_and_then_retried(committed: None, opera
     ("action", "expected"),
     [("retry", ("PENDING", 0, 3)), ("retry_once", ("PENDING", 3, 4)), ("cancel", ("FAILED", 3, 3))],
 )
-def test_all_that_the_filters_match_are_changed_in_batches(
+def test_all_that_the_filters_match_are_changed_in_pages(
     committed: None, operator: Client, monkeypatch: pytest.MonkeyPatch, action: str, expected: tuple[Any, ...]
 ) -> None:
-    monkeypatch.setattr(bulk, "BATCH", 2)
+    monkeypatch.setattr(bulk, "PAGE", 2)
     monkeypatch.setattr(paging, "LISTED", 3)  # a list that shows fewer than match
     dead = [made(error="no route") for _ in range(5)]
     others = [made(error="timeout"), made("CANCELLED"), made(job_type="email.send", error="no route")]

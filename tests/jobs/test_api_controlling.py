@@ -17,7 +17,7 @@ from tests.api import Api
 from tests.conftest import Tenant, open_tenant
 from tests.jobs.rows import job_in
 from tests.jobs.steps import claim, run_next
-from tests.threads import in_threads, start_until_it_waits
+from tests.threads import at_once, begin_until_it_waits
 
 JOBS = "/v1/key/company/jobs"
 SLEEP = {"type": "sleep", "payload": {"seconds": 0}}
@@ -148,7 +148,7 @@ def test_a_job_of_the_key_that_becomes_active_meanwhile_is_named_too(committed: 
 
     with transaction.atomic():
         rival, _ = enqueue("sleep", {"seconds": 0}, company=tenant.company, key="k")
-        thread = start_until_it_waits(retry)
+        thread = begin_until_it_waits(retry)
     thread.join()
     (answer,) = answers
     assert (answer.status_code, answer.json()["code"]) == (409, "key_active")
@@ -168,7 +168,7 @@ def test_of_two_jobs_of_a_key_that_are_retried_at_once_one_begins_again(committe
         together.wait()
         statuses.append(Api(Client(), tenant.company_key).post(f"{JOBS}/{job.id}/retry").status_code)
 
-    in_threads(2, retry)
+    at_once(2, retry)
     assert sorted(statuses) == [200, 409]
     assert sorted(map(status_of, jobs)) == ["FAILED", "PENDING"]
 
@@ -230,7 +230,7 @@ def test_a_job_that_is_handed_back_while_it_is_cancelled_is_cancelled(committed:
     counts: list[int] = []
     with transaction.atomic():
         assert job.hand_back()
-        thread = start_until_it_waits(lambda: counts.append(Job.objects.cancel(now=timezone.now())))
+        thread = begin_until_it_waits(lambda: counts.append(Job.objects.cancel(now=timezone.now())))
     thread.join()
     assert (counts, status_of(job)) == ([1], "CANCELLED")
 
@@ -241,9 +241,21 @@ def test_a_job_that_is_claimed_while_it_is_cancelled_is_asked_to_stop(committed:
     counts: list[int] = []
     with transaction.atomic():
         job = claim(lease, now=timezone.now())
-        thread = start_until_it_waits(lambda: counts.append(Job.objects.cancel(now=timezone.now())))
+        thread = begin_until_it_waits(lambda: counts.append(Job.objects.cancel(now=timezone.now())))
     thread.join()
     assert (counts, status_of(job), job.wanted()) == ([1], "PROCESSING", False)
+
+
+def test_a_job_whose_key_is_taken_while_it_is_retried_is_left_out_and_the_others_begin_again(committed: None) -> None:
+    tenant = open_tenant("Acme")
+    ended = {"status": "FAILED", "completed_at": timezone.now()}
+    rival, other = job_in(tenant, key="k", **ended), job_in(tenant, **ended)
+    counts: list[int] = []
+    with transaction.atomic():
+        enqueue("sleep", {"seconds": 0}, company=tenant.company, key="k")
+        thread = begin_until_it_waits(lambda: counts.append(Job.objects.retry(now=timezone.now())))
+    thread.join()
+    assert (counts, status_of(rival), status_of(other)) == ([1], "FAILED", "PENDING")
 
 
 def test_many_are_cancelled_each_by_its_own_state(tenant: Tenant) -> None:

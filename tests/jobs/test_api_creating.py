@@ -15,7 +15,7 @@ from tests.api import Api
 from tests.conftest import Tenant, open_tenant
 from tests.jobs.rows import job_in
 from tests.jobs.steps import run_next
-from tests.threads import in_threads
+from tests.threads import at_once
 
 JOBS = "/v1/key/company/jobs"
 SLEEP = {"type": "sleep", "payload": {"seconds": 0}}
@@ -198,7 +198,7 @@ def test_requests_of_one_key_at_once_create_one_job(committed: None) -> None:
         statuses.append(answer.status_code)
         ids.add(answer.json()["jobId"])
 
-    in_threads(6, ask)
+    at_once(6, ask)
     assert sorted(statuses) == [200] * 5 + [201]
     assert len(ids) == Job.objects.count() == 1
 

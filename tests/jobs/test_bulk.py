@@ -7,7 +7,6 @@ from django.utils import timezone
 
 from jobs import bulk
 from jobs.models import Job
-from jobs.models.job import BATCH
 
 ROWS = 20_000
 
@@ -24,11 +23,11 @@ _SEED = """
 @pytest.mark.django_db
 def test_looking_whether_keys_are_taken_does_not_read_all_active_ones_for_each() -> None:
     with connection.cursor() as cursor:
-        cursor.execute(_SEED, {"rows": ROWS, "dead": BATCH, "statuses": ["PENDING", "FAILED"]})
+        cursor.execute(_SEED, {"rows": ROWS, "dead": bulk.PAGE, "statuses": ["PENDING", "FAILED"]})
         cursor.execute("UPDATE jobs_job SET key = 'free ' || key WHERE status = 'FAILED' AND right(key, 1) = '7'")
         cursor.execute("ANALYZE jobs_job")
     with CaptureQueriesContext(connection) as seen:
-        assert bulk.retry(Job.objects.all(), now=timezone.now()) == BATCH / 10
+        assert bulk.retry(Job.objects.all(), now=timezone.now()) == bulk.PAGE / 10
     looks = [query["sql"] for query in seen if query["sql"].startswith("SELECT") and "EXISTS" in query["sql"]]
     assert looks
     for look in looks:

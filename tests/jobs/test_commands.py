@@ -95,18 +95,18 @@ def test_what_does_not_match_stays_although_it_is_named_by_its_id() -> None:
     assert jobs("retry", "--id", job.pk, "--type", "email.send") == ["0 jobs are due again."]
 
 
-def test_many_are_taken_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "BATCH", 2)
+def test_many_are_taken_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "PAGE", 2)
     made_ = [made() for _ in range(5)]
     assert jobs("retry", "--all") == ["5 jobs are due again."]
     assert statuses() == dict.fromkeys([job.pk for job in made_], "PENDING")
 
 
-@pytest.mark.parametrize("batch", [1, 2, 500])
+@pytest.mark.parametrize("page", [1, 2, 500])
 def test_of_those_that_share_a_key_only_the_newest_begins_again(
-    monkeypatch: pytest.MonkeyPatch, tenant: Tenant, batch: int
+    monkeypatch: pytest.MonkeyPatch, tenant: Tenant, page: int
 ) -> None:
-    monkeypatch.setattr(bulk, "BATCH", batch)
+    monkeypatch.setattr(bulk, "PAGE", page)
     old, new, other = made(key="k"), made(key="k"), made(key="k", company=tenant.company)
     taken = made("PENDING", key="l")
     late = made(key="l")
@@ -172,8 +172,8 @@ def test_everything_has_to_be_asked_for_by_name(arguments: list[str]) -> None:
         (["dead", "--limit", "0"], "'0' is not a whole number from 1"),
         (["pause"], "one of the arguments --queue --type is required"),
         (["pause", "--queue", "jobs", "--type", "sleep"], "not allowed with"),
-        (["pause", "--queue", "post"], "'post'; there are: exports, jobs"),
-        (["pause", "--queue", ""], "''; there are: exports, jobs"),
+        (["pause", "--queue", "post"], "'post'; there are: jobs, exports"),
+        (["pause", "--queue", ""], "''; there are: jobs, exports"),
         (["resume", "--type", "nap"], "'nap'"),
         ([], "required: COMMAND"),
         (["reap"], "invalid choice: 'reap'"),

@@ -16,7 +16,7 @@ from jobs.payloads import BadPayload
 from jobs.registry import handler
 from tests.conftest import NOON, Tenant, open_tenant
 from tests.jobs.steps import claim
-from tests.jobs.threads import at_once, begin, wait_until_blocked
+from tests.threads import at_once, begin, begin_until_it_waits
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_handlers")]
 Status = Job.Status
@@ -52,8 +52,7 @@ def test_whoever_enqueues_while_the_job_of_the_key_ends_makes_the_next(lease: Pr
     job, made = claim(lease, now=NOON), []
     with transaction.atomic():
         job.complete(None)
-        thread = begin(lambda: made.append(enqueue("test", {}, key="k")))
-        wait_until_blocked()
+        thread = begin_until_it_waits(lambda: made.append(enqueue("test", {}, key="k")))
     thread.join()
     ((following, new),) = made
     assert new
@@ -67,8 +66,7 @@ def test_whoever_enqueues_while_the_end_of_the_job_is_undone_gets_it_back(lease:
     job, made = claim(lease, now=NOON), []
     with transaction.atomic():
         job.complete(None)
-        thread = begin(lambda: made.append(enqueue("test", {}, key="k")))
-        wait_until_blocked()
+        thread = begin_until_it_waits(lambda: made.append(enqueue("test", {}, key="k")))
         transaction.set_rollback(True)
     thread.join()
     assert made == [(job, False)]
@@ -151,8 +149,7 @@ def test_callers_with_the_same_keys_in_another_order_do_not_wait_for_each_other(
     made: list[Job] = []
     with transaction.atomic():
         add(key="a")
-        thread = begin(lambda: made.extend(enqueue_many("test", [{}, {}], keys=["b", "a"])))
-        wait_until_blocked()
+        thread = begin_until_it_waits(lambda: made.extend(enqueue_many("test", [{}, {}], keys=["b", "a"])))
         add(key="b")  # would be a deadlock had the other one begun with it
     thread.join()
     assert made == []

@@ -24,8 +24,8 @@ from jobs.models import Job, JobAttempt, Pause, Throttle, Tick, WorkerProcess
 from jobs.registry import handler
 from tests.conftest import Tenant, open_tenant
 from tests.jobs.steps import claim, run, run_next
+from tests.plans import read_by, scans
 from tests.system import ROOT
-from tests.webhooks.many import read_by, scans
 
 pytestmark = pytest.mark.django_db
 LONG_AGO = timedelta(minutes=7)

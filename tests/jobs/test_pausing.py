@@ -50,7 +50,7 @@ def test_pausing_twice_keeps_one_pause_and_the_latest_reason(db: None) -> None:
 @pytest.mark.parametrize(
     ("kind", "name", "error", "says"),
     [
-        (Kind.QUEUE, "sleep", UnknownQueue, "'sleep'; there are: exports, jobs"),
+        (Kind.QUEUE, "sleep", UnknownQueue, "'sleep'; there are: jobs, exports"),
         (Kind.TYPE, "jobs", UnknownJobType, "'jobs'; there are: .*sleep"),
     ],
 )

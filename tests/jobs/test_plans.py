@@ -18,14 +18,13 @@ from tests.conftest import NOON
 from tests.jobs.large import (
     COMPANIES,
     EACH,
+    JOBS,
     LATER,
     add_companies,
     add_jobs,
     analyze,
-    explained,
-    indexes_read,
-    rows_read,
 )
+from tests.plans import explained
 
 pytestmark = pytest.mark.django_db
 A_FEW = 2_000
@@ -80,16 +79,16 @@ def a_claim_reads_heads(claimer: Claimer, lease: ProcessLease) -> None:
         assert claimer.claim(process=lease.process_id, now=NOON).job
         transaction.set_rollback(True)
     claim, *_ = plans
-    assert indexes_read(claim) <= CLAIM
-    assert rows_read(claim) < A_FEW
+    assert JOBS.indexes_read(claim) <= CLAIM
+    assert JOBS.rows_read(claim) < A_FEW
 
 
 def a_look_ahead_reads_the_head_of_an_index() -> None:
     with explained() as plans:
         assert next_due("jobs", now=NOON, until=NOON + timedelta(seconds=6)) == NOON
         assert next_due("jobs", now=NOON - timedelta(hours=3), until=NOON - timedelta(hours=2)) is None
-    assert {index for plan in plans for index in indexes_read(plan)} <= {"job_scheduled"}
-    assert sum(rows_read(plan) for plan in plans) < A_FEW
+    assert JOBS.indexes_read(*plans) <= {"job_scheduled"}
+    assert JOBS.rows_read(*plans) < A_FEW
 
 
 def a_key_is_looked_up_by_its_index() -> None:
@@ -97,8 +96,8 @@ def a_key_is_looked_up_by_its_index() -> None:
     with explained() as plans:
         assert not Job.objects.active_with(company=company.pk, job_type="any", key="k").exists()
     (plan,) = plans
-    assert indexes_read(plan) == {"job_key_once_while_active"}
-    assert rows_read(plan) < A_FEW
+    assert JOBS.indexes_read(plan) == {"job_key_once_while_active"}
+    assert JOBS.rows_read(plan) < A_FEW
 
 
 def a_rescue_reads_what_runs() -> None:
@@ -106,8 +105,8 @@ def a_rescue_reads_what_runs() -> None:
     with explained() as plans:
         assert rescue("jobs", now=NOON) == 100
     rescued, *_ = plans
-    assert indexes_read(rescued) <= {"job_claimed", "jobs_job_pkey"}
-    assert rows_read(rescued) < 1000
+    assert JOBS.indexes_read(rescued) <= {"job_claimed", "jobs_job_pkey"}
+    assert JOBS.rows_read(rescued) < 1000
 
 
 def test_what_is_at_its_limit_is_passed_in_one_look(lease: ProcessLease, claimer: Claimer) -> None:
@@ -116,7 +115,7 @@ def test_what_is_at_its_limit_is_passed_in_one_look(lease: ProcessLease, claimer
     add_jobs(300, status="PROCESSING", company=EACH)
     with explained() as plans:
         assert claimer.claim(process=lease.process_id, now=NOON).job is None
-    assert sum(rows_read(plan) for plan in plans) < A_FEW + 2 * 300
+    assert JOBS.rows_read(*plans) < A_FEW + 2 * 300
 
 
 def test_companies_with_nothing_due_are_read_once_where_another_has_a_backlog(
@@ -128,8 +127,8 @@ def test_companies_with_nothing_due_are_read_once_where_another_has_a_backlog(
     with explained() as plans:
         assert claimer.claim(process=lease.process_id, now=NOON).job
         assert claimer.claim(process=lease.process_id, now=NOON).job
-    assert {index for plan in plans for index in indexes_read(plan)} <= CLAIM
-    assert sum(rows_read(plan) for plan in plans) < 8 * COMPANIES
+    assert JOBS.indexes_read(*plans) <= CLAIM
+    assert JOBS.rows_read(*plans) < 8 * COMPANIES
 
 
 def test_a_paused_backlog_is_no_reason_to_read_it_all(lease: ProcessLease, claimer: Claimer) -> None:
@@ -140,4 +139,4 @@ def test_a_paused_backlog_is_no_reason_to_read_it_all(lease: ProcessLease, claim
     with explained() as plans:
         assert claimer.claim(process=lease.process_id, now=NOON).job
     claim, *_ = plans
-    assert rows_read(claim) < A_FEW
+    assert JOBS.rows_read(claim) < A_FEW

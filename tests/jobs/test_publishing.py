@@ -61,6 +61,7 @@ def silent_redis(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings.REDIS_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         monkeypatch.setattr(redis_client, "_client", None)
+        monkeypatch.setattr(redis_client, "PATIENCE", 0.5)
         yield
         assert publishing.wait_published(30)
 

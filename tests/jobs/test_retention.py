@@ -18,7 +18,7 @@ from jobs.models import Job, JobAttempt, JobLog, Throttle
 from jobs.models.job import NOBODY
 from jobs.registry import FOREVER, handler
 from tests.conftest import Tenant
-from tests.webhooks.many import scans
+from tests.plans import scans
 
 pytestmark = pytest.mark.django_db
 TODAY = timezone.now()

@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -266,12 +266,13 @@ class Life(RuleBasedStateMachine):
 
     def next_in_turn(self, *, after: uuid.UUID, newcomers_only: bool) -> Job | None:
         """Of the jobs that may run: the next company's most urgent one, then the longest due."""
-        running = Job.objects.filter(status=Status.PROCESSING)
-        busy = set(running.values_list("company", flat=True)) if newcomers_only else set()
+        running = list(Job.objects.filter(status=Status.PROCESSING).values_list("type", "company"))
+        busy = {company for _, company in running if newcomers_only} - {None}
+        paused = set(Pause.objects.values_list("name", flat=True))
         may = [
             job
-            for job in Job.objects.due(now=self.now)
-            if self.may_run(job) and (job.company_id or None) not in busy - {None}
+            for job in Job.objects.filter(status=Status.PENDING, run_at__lte=self.now)
+            if job.company_id not in busy and not {"jobs", job.type} & paused and self.may_run(job, beside=running)
         ]
 
         def place(job: Job) -> tuple[Any, ...]:
@@ -280,10 +281,10 @@ class Life(RuleBasedStateMachine):
 
         return min(may, key=place, default=None)
 
-    def may_run(self, job: Job) -> bool:
+    def may_run(self, job: Job, *, beside: Sequence[tuple[str, uuid.UUID | None]]) -> bool:
+        """As far as the limits of its type go, beside those that run."""
         declared = handler_of(job.type)
-        running = Job.objects.filter(status=Status.PROCESSING, type=job.type)
-        if Pause.objects.filter(name__in=["jobs", job.type]).exists() or running.count() >= declared.concurrency:
+        if [job_type for job_type, _ in beside].count(job.type) >= declared.concurrency:
             return False
         if declared.interval and self.passed - self.started.get((job.type, None), -MINUTE) < MINUTE:
             return False
@@ -291,7 +292,7 @@ class Life(RuleBasedStateMachine):
             return True
         if declared.company_interval and self.passed - self.started.get((job.type, job.company_id), -MINUTE) < MINUTE:
             return False
-        mine = running.filter(company=job.company_id).count()
+        mine = beside.count((job.type, job.company_id))
         return declared.company_concurrency is None or mine < declared.company_concurrency
 
     def holds(self, job: Job) -> bool:

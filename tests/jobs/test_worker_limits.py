@@ -13,18 +13,17 @@ from django.utils import timezone
 from audit.models import Company
 from jobs import doorbell
 from jobs.enqueueing import enqueue, enqueue_many
-from jobs.models import Job
-from tests.jobs import paced
-from tests.jobs.worker import worker
+from jobs.models import Job, Tick
 from tests.system import wait_until
+from tests.workers import running_worker
 
 FLOOD = 20
 
 
 @pytest.fixture(autouse=True)
 def broker(committed: None) -> Iterator[None]:
-    """Without a bell that others rang or left a mark of."""
-    assert paced.app
+    """Without a bell that others rang or left a mark of; and beat seems to be there, so that nobody polls."""
+    Tick.objects.claim(name="test", period=1)
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         assert doorbell.wait_published(10)
         client.flushall()
@@ -33,20 +32,18 @@ def broker(committed: None) -> Iterator[None]:
         client.flushall()
 
 
-def test_a_rate_is_kept_without_a_poll(tmp_path: Path) -> None:
-    with worker(processes=4, log=tmp_path / "worker.log"):
-        enqueue_many("test.paced", [{}] * 20)
-        ended = Job.objects.filter(status=Job.Status.COMPLETED)
+def test_without_a_poll_a_rate_is_kept_and_what_is_scheduled_begins_by_a_bell_of_its_own(tmp_path: Path) -> None:
+    ended = Job.objects.filter(status=Job.Status.COMPLETED)
+    with running_worker(tmp_path, "-Q", "jobs", processes=4):
+        paced = {"type": "test.paced", "queue": "jobs", "max_attempts": 1, "run_at": timezone.now()}
+        Job.objects.bulk_create(Job(**paced) for _ in range(20))
+        doorbell.ring("jobs")
         wait_until(lambda: ended.count() == 20, seconds=60, what="20 jobs", state=lambda: str(ended.count()))
-    starts = list(Job.objects.order_by("started_at").values_list("started_at", flat=True))
-    assert all(after - before >= timedelta(seconds=0.1) for before, after in pairwise(starts) if before and after)
-
-
-def test_what_is_scheduled_begins_by_a_bell_of_its_own(tmp_path: Path) -> None:
-    with worker(processes=4, log=tmp_path / "worker.log"):
+        starts = list(Job.objects.order_by("started_at").values_list("started_at", flat=True))
         run_at = timezone.now() + timedelta(seconds=3)
         job, _ = enqueue("sleep", {"seconds": 0}, run_at=run_at)
-        wait_until(lambda: Job.objects.filter(status=Job.Status.COMPLETED).exists(), seconds=60, what="its end")
+        wait_until(lambda: ended.count() == 21, seconds=60, what="its end")
+    assert all(after - before >= timedelta(seconds=0.1) for before, after in pairwise(starts) if before and after)
     job.refresh_from_db()
     assert job.started_at
     assert job.started_at >= run_at
@@ -56,7 +53,7 @@ def test_what_is_scheduled_begins_by_a_bell_of_its_own(tmp_path: Path) -> None:
 def test_one_company_s_flood_of_long_jobs_blocks_no_other_company(tmp_path: Path, processes: int) -> None:
     flooding, other = Company.objects.open(name="flooding"), Company.objects.open(name="other")
     running = Job.objects.filter(status=Job.Status.PROCESSING, company=flooding)
-    with worker(processes=processes, log=tmp_path / "worker.log"):
+    with running_worker(tmp_path, "-Q", "jobs", processes=processes):
         enqueue_many("sleep", [{"seconds": 600}] * FLOOD, company=flooding)
         wait_until(lambda: running.count() == processes - 3, seconds=60, what="as many as there is room for")
         job, _ = enqueue("sleep", {"seconds": 0}, company=other)

@@ -60,6 +60,7 @@ def settled(system: System) -> bool:
 def test_every_imported_event_arrives_once_at_each_webhook_that_wants_it(system: System, trail: Path) -> None:
     with serve_receiver() as buckets:
         webhook = system.register(buckets.url, events=["s3.*"])
+        before = demo_counts(system)
         said = system.manage("import_events", str(trail), "--format", "cloudtrail")
         assert f"{COUNT} events recorded" in said.stdout
         wanted = sum(count for action, count in actions(trail).items() if action.startswith("s3."))
@@ -72,9 +73,14 @@ def test_every_imported_event_arrives_once_at_each_webhook_that_wants_it(system:
         ids = [request.headers["webhook-id"] for request in buckets.requests]
         assert len(ids) == len(set(ids)) == wanted
         system_delete(system, webhook)
-    demo = requests.get(system.run["receiver"] + "/deliveries.json", timeout=5).json()
-    assert (demo["received"], demo["verified"], demo["rejected"]) == (COUNT, COUNT, 0)
-    assert demo["uniqueIds"] == COUNT
+    arrived = [now - then for now, then in zip(demo_counts(system), before, strict=True)]
+    assert arrived == [COUNT, COUNT, COUNT, 0]
+
+
+def demo_counts(system: System) -> list[int]:
+    """What the demo's receiver tells of all that it got."""
+    told = requests.get(system.run["receiver"] + "/deliveries.json", timeout=5).json()
+    return [told[name] for name in ("received", "verified", "uniqueIds", "rejected")]
 
 
 def system_delete(system: System, webhook: dict[str, Any]) -> None:

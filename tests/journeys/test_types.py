@@ -41,8 +41,7 @@ class Worker:
     def says(self) -> str:
         return self._log.read_text()
 
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
+    def wait_stopped(self) -> None:
         try:
             self.process.wait(30)
         finally:
@@ -62,7 +61,9 @@ def start(committed: None, tmp_path: Path) -> Iterator[Start]:
 
     yield start_one
     for worker in workers:
-        worker.stop()
+        worker.process.send_signal(signal.SIGTERM)
+    for worker in workers:
+        worker.wait_stopped()
 
 
 def processes(types: list[str]) -> set[str]:
@@ -102,12 +103,11 @@ def test_each_worker_runs_its_own_types_though_bells_ring_at_either(start: Start
 
 def test_a_worker_whose_slots_are_taken_passes_on_what_it_hears_for_others(start: Start) -> None:
     start("--types", "sleep")
-    theirs = ready(["sleep"])
+    start("--types", "email.*")
+    theirs, _ = ready(["sleep"]), ready(["email.*"])
     for _ in range(4):
         enqueue("sleep", {"seconds": 50})
     wait_until(lambda: Job.objects.filter(status="PROCESSING").count() == 2, seconds=20, what="both slots are taken")
-    start("--types", "email.*")
-    ready(["email.*"])
     for _ in range(5):
         job, _ = enqueue("email.send", EMAIL)
         wait_until(partial(is_done, job), seconds=15, what="the e-mail is sent")

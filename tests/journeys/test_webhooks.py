@@ -280,7 +280,7 @@ def test_headers_and_credentials_arrive_and_the_log_masks_them(system: System) -
 
 
 def test_a_limited_endpoint_gets_everything(system: System) -> None:
-    """How many at once, `tests/webhooks/test_rate_limits.py` asks a clock of its own."""
+    """How many at once, `tests/webhooks/test_rates.py` asks a clock of its own."""
     with serve_receiver() as receiver:
         hook = Hook.register(system, receiver, events=["limited.*"], rateLimit=5)
         events = system.record(*["limited.flow"] * 20)

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -7,6 +8,8 @@ from django.conf import settings
 from jobs.leases import ProcessLease
 from tests.conftest import Clock, Tenant
 from tests.receiver import Receiver
+from tests.webhooks.sending.peers import Behaviour, Peer
+from tests.webhooks.sending.senders import Serve
 from webhooks.delivering import Sender
 from webhooks.models import Webhook
 from webhooks.policy import RetryPolicy
@@ -44,3 +47,20 @@ def sender(lease: ProcessLease, transport: Transport, clock: Clock) -> Callable[
         return Sender(**(parts | changes))
 
     return make
+
+
+@pytest.fixture(params=["curl", "requests"])
+def transport_name(request: pytest.FixtureRequest, settings: Any) -> str:
+    """By either of the transports."""
+    settings.WEBHOOK_TRANSPORT = request.param
+    return str(request.param)
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    with ExitStack() as peers:
+
+        def start(behaviour: Behaviour, **changes: Any) -> Peer:
+            return peers.enter_context(Peer(behaviour, **changes).serving())
+
+        yield start

@@ -1,20 +1,20 @@
-"""A table with a million deliveries, beside the real one, and how statements read it.
+"""A table with a million deliveries, beside the real one.
 
 It is in a schema of its own, which comes first on the search path: the same columns and the same indexes by definition
 and name, but without foreign keys, which would make a million rows take minutes.
 """
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from django.db import connection
+
+from tests.plans import Tables
 
 ROWS = 1_000_000
 WEBHOOKS = 300
 SCHEMA = "large"
 TABLE, ATTEMPTS = "webhooks_webhookdelivery", "webhooks_webhookattempt"
+BOTH = Tables(names=(TABLE, ATTEMPTS), indexes=("delivery_", "attempt_", TABLE, ATTEMPTS))
 
 # The n-th webhook of `webhook_ids`; the rows of each situation say of which webhook they are by its number.
 _WEBHOOK = "md5('webhook ' || {})::uuid"
@@ -40,8 +40,6 @@ _INSERT_ATTEMPTS = f"""
     FROM ((SELECT * FROM {SCHEMA}.{TABLE} LIMIT 200000)
           UNION ALL SELECT * FROM {SCHEMA}.{TABLE} WHERE status = 'SENDING') AS delivery
 """
-
-Plan = dict[str, Any]
 
 
 def build(*, rows: str, before: str) -> None:
@@ -74,47 +72,3 @@ def webhook_ids() -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {_WEBHOOK.format('n')} FROM generate_series(1, %s) AS n", [WEBHOOKS])
         return [row[0] for row in cursor.fetchall()]
-
-
-@contextmanager
-def explained() -> Iterator[list[Plan]]:
-    """The plans of all statements in here, as they are carried out: each is run once more, and undone."""
-    plans: list[Plan] = []
-
-    def explain(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:  # noqa: FBT001
-        if sql.split(None, 1)[0] in ("SELECT", "WITH", "UPDATE"):
-            execute("SAVEPOINT explained", None, False, context)
-            execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + sql, params, many, context)
-            (answer,) = context["cursor"].fetchone()
-            plans.append((answer if isinstance(answer, list) else json.loads(answer))[0]["Plan"])
-            execute("ROLLBACK TO SAVEPOINT explained", None, False, context)
-        return execute(sql, params, many, context)
-
-    with connection.execute_wrapper(explain):
-        yield plans
-
-
-def _nodes(plan: Plan) -> Iterator[Plan]:
-    yield plan
-    for part in plan.get("Plans", []):
-        yield from _nodes(part)
-
-
-def rows_read(plan: Plan) -> float:
-    """Rows of both tables, or index entries, that a plan's scans found, whether or not a filter kept them."""
-    dropped = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
-    found = [(node["Actual Rows"] + sum(node.get(why, 0) for why in dropped), node) for node in _scans(plan)]
-    return float(sum(rows * node["Actual Loops"] for rows, node in found))
-
-
-def indexes_read(plan: Plan) -> set[str]:
-    """The indexes by which a plan reads both tables; a scan of a whole one goes by the name of its kind."""
-    kinds = {str(node.get("Index Name", node["Node Type"])) for node in _scans(plan) if node["Actual Loops"]}
-    return kinds - {"Bitmap Heap Scan"}
-
-
-def _scans(plan: Plan) -> Iterator[Plan]:
-    for node in _nodes(plan):
-        of_table = "Scan" in node["Node Type"] and node.get("Relation Name") in (TABLE, ATTEMPTS)
-        if of_table or node.get("Index Name", "").startswith(("delivery_", "attempt_", TABLE, ATTEMPTS)):
-            yield node

@@ -1,6 +1,5 @@
-"""Deliveries by the hundred thousand, and how a statement reads them."""
+"""Deliveries by the hundred thousand."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -54,15 +53,3 @@ def seed_deliveries(tenant: Tenant, *, today: datetime) -> None:
         cursor.execute(_SEED_ATTEMPTS)
         cursor.execute("ANALYZE webhooks_webhookdelivery")
         cursor.execute("ANALYZE webhooks_webhookattempt")
-
-
-def scans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The parts of a plan that read a table or an index."""
-    if "Scan" in plan["Node Type"]:
-        yield plan
-    for part in plan.get("Plans", []):
-        yield from scans(part)
-
-
-def read_by(scan: dict[str, Any]) -> float:
-    return float((scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)) * scan["Actual Loops"])

@@ -204,7 +204,7 @@ def test_a_deleted_or_missing_webhook_gets_no_secret(operator: Client, webhook: 
 
 
 def test_who_may_only_look_sees_no_value_and_rotates_nothing(client: Client, webhook: Webhook) -> None:
-    viewer = get_user_model().objects.create_user("viewer", "v@example.com", "password", is_staff=True)
+    viewer = get_user_model().objects.create_user("viewer", "v@example.com", is_staff=True)
     viewer.user_permissions.add(*Permission.objects.filter(codename="view_webhook"))
     client.force_login(viewer)
     text = html.unescape(client.get(page("change", webhook.pk)).content.decode())

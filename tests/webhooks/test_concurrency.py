@@ -1,32 +1,16 @@
 """Two claimers, each on a connection of its own."""
 
-import threading
-from collections.abc import Callable
-
 import pytest
 from django.db import connection, transaction
 
 from jobs.models import WorkerProcess
 from tests.conftest import NOON, draft, open_tenant
+from tests.threads import at_once
 from tests.webhooks.steps import claim, depart
 from webhooks import rescuing
 from webhooks.models import Endpoint, Webhook, WebhookAttempt, WebhookDelivery
 
 ROWS = 300
-
-
-def in_threads(count: int, work: Callable[[], None]) -> None:
-    def run() -> None:
-        try:
-            work()
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 @pytest.fixture
@@ -40,15 +24,13 @@ def due(committed: None) -> None:
 
 def test_concurrent_claimers_share_no_row_and_leave_none(due: None) -> None:
     claimed: list[object] = []
-    together = threading.Barrier(4)
 
     def work() -> None:
         process = WorkerProcess.objects.register(queues=[]).id
-        together.wait()
         while WebhookDelivery.objects.filter(status="PENDING").exists():
             claimed.extend(row.id for row in claim(process=process, limit=7, now=NOON))
 
-    in_threads(4, work)
+    at_once(4, work)
     assert len(claimed) == len(set(claimed)) == ROWS
 
 
@@ -57,7 +39,7 @@ def test_concurrent_rescuers_take_each_orphan_back_once(due: None) -> None:
     claim(process=process.id, limit=ROWS, now=NOON)
     process.delete()
     rescued: list[int] = []
-    in_threads(4, lambda: rescued.append(rescuing.rescue(now=NOON)))
+    at_once(4, lambda: rescued.append(rescuing.rescue(now=NOON)))
     assert sum(rescued) == ROWS
     assert set(WebhookDelivery.objects.values_list("status", "attempt")) == {("PENDING", 0)}
 
@@ -69,8 +51,8 @@ def test_a_rescue_waits_for_nobody_and_misses_no_attempt_that_is_just_being_reco
     rescued: list[int] = []
     with transaction.atomic():
         departures = depart(claimed, now=NOON)
-        in_threads(1, lambda: rescued.append(rescuing.rescue(now=NOON)))
-    in_threads(1, lambda: rescued.append(rescuing.rescue(now=NOON)))
+        at_once(1, lambda: rescued.append(rescuing.rescue(now=NOON)))
+    at_once(1, lambda: rescued.append(rescuing.rescue(now=NOON)))
     assert (len(departures), rescued) == (5, [0, 5])
     assert set(WebhookAttempt.objects.values_list("result", "number")) == {("lost", 1)}
     assert set(WebhookDelivery.objects.filter(attempt=1).values_list("status", "failures")) == {("FAILED", 0)}

@@ -11,10 +11,9 @@ from django.conf import LazySettings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.encryption import UnreadableSecret
+from audit.encryption import HIDDEN, UnreadableSecret
 from tests.api import Api
 from tests.conftest import NOON, Tenant
-from webhooks.custom_headers import MASK
 from webhooks.models import Webhook
 from webhooks.models.webhook import ENCRYPTED
 from webhooks.options import DAY, Options
@@ -49,7 +48,7 @@ def problems(answer: Any) -> dict[str, str]:
 def test_options_are_kept_and_shown_without_what_is_secret(api: Api) -> None:
     made = make(api, **OPTIONS)
     assert shown(made) == OPTIONS | {
-        "headers": {"X-Environment": MASK, "User-Agent": MASK},
+        "headers": {"X-Environment": HIDDEN, "User-Agent": HIDDEN},
         "authentication": {"type": "basic", "username": "ada"},
     }
     webhook = Webhook.objects.get()
@@ -110,7 +109,7 @@ def test_credentials_make_the_header_authorization(api: Api, authentication: dic
         ({"headers": {"X-Ä": "1"}}, "headers.X-\\xc4", "not a header name"),
         ({"headers": {"X-A": 1}}, "headers.X-A", "must be a text"),
         ({"headers": {"X-A": None}}, "headers.X-A", "must be a text"),
-        ({"headers": {"X-A": MASK}}, "headers.X-A", "none yet"),
+        ({"headers": {"X-A": HIDDEN}}, "headers.X-A", "none yet"),
         ({"headers": [["X-A", "1"]]}, "headers", "JSON object"),
         ({"headers": {f"X-{n}": "1" for n in range(21)}}, "headers", "at most 20"),
         ({"headers": {"X-A": "v" * 4094}}, "headers", "more than 4096"),
@@ -213,14 +212,14 @@ def test_a_masked_header_keeps_its_value_and_one_left_out_goes(api: Api) -> None
     read = api.get(address).json()["headers"]
     assert api.patch(address, {"headers": read | {"X-C": "c"}}).status_code == 200
     assert Webhook.objects.get().headers == {"X-A": "a", "X-B": "b", "X-C": "c"}
-    assert api.patch(address, {"headers": {"x-b": MASK}}).json()["headers"] == {"x-b": MASK}
+    assert api.patch(address, {"headers": {"x-b": HIDDEN}}).json()["headers"] == {"x-b": HIDDEN}
     assert Webhook.objects.get().headers == {"x-b": "b"}
-    assert "none yet" in problems(api.patch(address, {"headers": {"X-A": MASK}}))["headers.X-A"]
+    assert "none yet" in problems(api.patch(address, {"headers": {"X-A": HIDDEN}}))["headers.X-A"]
 
 
 def test_kept_values_count_in_the_size_of_all_headers(api: Api) -> None:
     made = make(api, headers={"X-A": "v" * 4000})
-    refused = problems(api.patch(f"{WEBHOOKS}/{made['id']}", {"headers": {"X-A": MASK, "X-B": "v" * 91}}))
+    refused = problems(api.patch(f"{WEBHOOKS}/{made['id']}", {"headers": {"X-A": HIDDEN, "X-B": "v" * 91}}))
     assert "more than 4096" in refused["headers"]
 
 
@@ -277,7 +276,7 @@ def test_what_cannot_be_read_any_more_is_said_to_be_so_and_can_be_replaced(api: 
     assert shown(api.get(address).json()) == OPTIONS | {"headers": None, "authentication": {"type": "unreadable"}}
     with pytest.raises(UnreadableSecret):
         _ = Webhook.objects.get().added_headers
-    assert "send all of them anew" in problems(api.patch(address, {"headers": {"X-Environment": MASK}}))["headers"]
+    assert "send all of them anew" in problems(api.patch(address, {"headers": {"X-Environment": HIDDEN}}))["headers"]
     assert "send all of them anew" in problems(api.patch(address, {"authentication": BEARER}))["headers"]
     assert api.patch(address, {"description": "CRM"}).status_code == 200
     assert api.patch(address, {"headers": {}, "authentication": BEARER}).status_code == 200

@@ -1,8 +1,7 @@
 import gzip
 import json
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,26 +14,15 @@ from jobs.registry import handler_of
 from tests.conftest import Tenant
 from tests.jobs.steps import run_next
 from tests.webhooks.cancelling import cancel_once
-from tests.webhooks.sending.peers import OK, Behaviour, Connection, Peer, answering, closing, status
-from tests.webhooks.sending.senders import PATIENCE
+from tests.webhooks.sending.peers import OK, Connection, answering, closing, status
+from tests.webhooks.sending.senders import PATIENCE, Serve
 from webhooks.requesting.payload import MOST_SENT, HttpRequest
 from webhooks.requesting.request import KEPT, LONGEST_RETRY_AFTER, REQUEST
 
 Status = Job.Status
 Ask = Callable[..., Any]
-Serve = Callable[[Behaviour], Peer]
 
-
-@pytest.fixture(params=["curl", "requests"], autouse=True)
-def transport_name(request: pytest.FixtureRequest, settings: Any) -> str:
-    settings.WEBHOOK_TRANSPORT = request.param
-    return str(request.param)
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    with ExitStack() as peers:
-        yield lambda behaviour: peers.enter_context(Peer(behaviour).serving())
+pytestmark = pytest.mark.usefixtures("transport_name")
 
 
 @pytest.fixture
@@ -302,7 +290,6 @@ def test_an_address_that_was_allowed_when_it_was_enqueued_is_judged_again(
         ({"json_body": 1, "method": "POST"}, "payload.json_body"),
     ],
 )
-@pytest.mark.usefixtures("transport_name")
 def test_what_could_not_be_sent_is_refused_when_it_is_enqueued(
     tenant: Tenant, settings: Any, payload: dict[str, Any], field: str
 ) -> None:

@@ -14,8 +14,9 @@ from django.utils import timezone
 from audit.ids import first_at
 from tests.api import Api
 from tests.conftest import Tenant, draft, open_tenant
+from tests.plans import read_by, scans
 from tests.receiver import Receiver
-from tests.webhooks.many import read_by, scans, seed_deliveries
+from tests.webhooks.many import seed_deliveries
 from webhooks import retention
 from webhooks.delivering import Sender
 from webhooks.models import Endpoint, EndpointHour, Webhook, WebhookAttempt, WebhookDelivery

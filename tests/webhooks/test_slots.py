@@ -10,6 +10,7 @@ from django.db.models import Count
 
 from jobs.models import WorkerProcess
 from tests.conftest import NOON, Tenant, open_tenant
+from tests.threads import begin
 from tests.webhooks.crowd import add_deliveries, add_webhooks, land
 from webhooks import claiming
 from webhooks.claiming import Claimed, Claimer
@@ -35,15 +36,7 @@ def webhook(tenant: Tenant) -> Webhook:
 @contextmanager
 def elsewhere(work: Callable[[], None]) -> Iterator[None]:
     """While `work` is done in a thread, on another connection; it ends with the block."""
-
-    def run() -> None:
-        try:
-            work()
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
+    thread = begin(work)
     try:
         yield
     finally:

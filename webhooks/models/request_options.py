@@ -3,9 +3,9 @@ from typing import Any
 
 from django.db import models
 
-from audit.encryption import UnreadableSecret, decrypt, encrypt
+from audit.encryption import HIDDEN, UnreadableSecret, decrypt, encrypt
 from webhooks.credentials import authorization, masked
-from webhooks.custom_headers import MASK, InvalidHeaders, complete
+from webhooks.custom_headers import InvalidHeaders, complete
 
 
 class RequestOptions(models.Model):
@@ -50,7 +50,7 @@ class RequestOptions(models.Model):
         try:
             if "headers" in chosen:
                 sent = chosen.pop("headers") or {}
-                stored = self.headers if MASK in sent.values() else {}
+                stored = self.headers if HIDDEN in sent.values() else {}
                 chosen["encrypted_headers"] = _sealed(complete(sent, stored=stored))
             if "authentication" in chosen:
                 chosen["encrypted_authentication"] = _sealed(chosen.pop("authentication"))
@@ -70,7 +70,7 @@ class RequestOptions(models.Model):
     def options_as_json(self) -> dict[str, Any]:
         """The options as the API shows them. Those that cannot be read are null, or of the type `unreadable`."""
         try:
-            headers: dict[str, str] | None = dict.fromkeys(self.headers, MASK)
+            headers: dict[str, str] | None = dict.fromkeys(self.headers, HIDDEN)
         except UnreadableSecret:
             headers = None
         try:

@@ -12,9 +12,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from audit.moments import read_moment
-from jobs.bulk import ENDED, cancel, retry
+from jobs.bulk import cancel, retry
 from jobs.models import Job, Pause
-from jobs.models.job import ACTIVE, JobQuerySet, Status
+from jobs.models.job import ACTIVE, ENDED, JobQuerySet, Status
 from jobs.models.pause import Kind
 from jobs.running import SURPRISE
 from jobs.selecting import Selection

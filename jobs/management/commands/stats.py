@@ -42,10 +42,7 @@ def _as_json(statistics: Statistics, pauses: list[Pause], *, now: datetime) -> d
         **statistics.as_json(),
         "oldestWaitingSeconds": since and (now - since).total_seconds(),
         "deadLetters": _dead(statistics),
-        "paused": [
-            {"kind": pause.kind, "name": pause.name, "reason": pause.reason, "since": timestamp(pause.paused_at)}
-            for pause in pauses
-        ],
+        "paused": [pause.as_json() for pause in pauses],
     }
 
 

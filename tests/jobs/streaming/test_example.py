@@ -61,11 +61,11 @@ def test_the_example_goes_on_after_a_restart_and_ends_with_its_key(
         assert [job["jobId"] for job in example.jobs_in(next(told))] == [str(first.pk)]
         second = enqueue("sleep", {"seconds": 0}, company=tenant.company)[0]
         assert next(told)["job"]["jobId"] == str(second.pk)
+    monkeypatch.setattr(telling, "LOOK_EVERY", 0.1)
     with serve(port):
         snapshot = next(told)
         assert snapshot["event"] == "snapshot"
         assert {job["jobId"] for job in example.jobs_in(snapshot)} == {str(first.pk), str(second.pk)}
-        monkeypatch.setattr(telling, "LOOK_EVERY", 0.1)
         ApiKey.objects.update(revoked_at=NOON)
         enqueue("sleep", {"seconds": 0}, company=tenant.company)
         with pytest.raises(InvalidStatus):

@@ -2,14 +2,12 @@ import contextlib
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trustme
 
 from tests.webhooks.sending.names import NameServer
-from tests.webhooks.sending.peers import Behaviour, Peer
-from tests.webhooks.sending.senders import LOOPBACK, Opener, Send, Serve, sender
+from tests.webhooks.sending.senders import LOOPBACK, Opener, Send, sender
 from webhooks.sending.addresses import AddressPolicy
 from webhooks.sending.opening import open_transport
 from webhooks.sending.resolver import Resolver
@@ -34,16 +32,6 @@ def certified(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
     return context
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    with contextlib.ExitStack() as peers:
-
-        def start(behaviour: Behaviour, **changes: Any) -> Peer:
-            return peers.enter_context(Peer(behaviour, **changes).serving())
-
-        yield start
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def test_a_slow_sink_keeps_the_server_waiting_until_the_deadline(send: Send, ser
 
     class Slow(Bucket):
         def take(self, piece: bytes, headers: Mapping[str, str]) -> bool:
-            release.wait(1.5)
+            release.wait(0.6)  # longer than the deadline
             return super().take(piece, headers)
 
     bucket = Slow()

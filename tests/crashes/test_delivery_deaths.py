@@ -14,7 +14,7 @@ import pytest
 
 from tests.crashes.steps import (
     LEASE_AND_MORE,
-    is_ready,
+    SOON,
     kill,
     let_run_out,
     processes_killed,
@@ -25,8 +25,6 @@ from tests.receiver import Receiver, serve_receiver
 from tests.system import System, wait_until
 from webhooks.models.endpoint import FIRST_SLOTS
 
-SOON = 30
-"""Seconds: a poll, a new process, and patience with a busy machine."""
 CLAIM, SETTLE = "WITH RECURSIVE fresh", "WITH verdict"
 """How the statements begin."""
 
@@ -37,9 +35,8 @@ STORY = "status, attempt, failures, number, result"
 
 
 @pytest.fixture(autouse=True)
-def whole(system: System) -> Iterator[None]:
-    """Each test begins with everything at work, and ends with nothing claimed by the dead."""
-    wait_until(lambda: is_ready(system), seconds=60, what="/readyz")
+def whole(system: System, ready: None) -> Iterator[None]:
+    """Each test ends with nothing claimed by the dead."""
     yield
     claimed = "SELECT webhook_id, claimed_by FROM webhooks_webhookdelivery WHERE status = 'SENDING'"
     wait_until(lambda: not system.sql(claimed), seconds=SOON, what="no claim", state=lambda: system.sql(claimed))
