@@ -63,7 +63,7 @@ def manifest_of(file: Path) -> dict[str, Any]:
 def told(company: Company) -> list[tuple[str, dict[str, Any]]]:
     """What the company's `system` workspace says."""
     events = AuditEvent.objects.filter(workspace=company.system_workspace).order_by("seq")
-    return [(event.action, event.payload) for event in events]
+    return [(event.action, event.payload or {}) for event in events]
 
 
 # --- The archive ------------------------------------------------------------------------------------------------

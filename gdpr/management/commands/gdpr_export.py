@@ -5,7 +5,7 @@ import pwd
 import shlex
 import signal
 from argparse import ArgumentTypeError
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +94,7 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"{path} cannot be written: {error.strerror or error}.") from error
         except (ChainBusy, DatabaseError) as error:
-            reason, _, _ = str(error).strip().partition("\n")  # Postgres quotes the statement below
+            reason = str(error).strip().partition("\n")[0]  # Postgres quotes the statement below
             raise CommandError(f"{path} was not written: {reason}") from error
         except KeyboardInterrupt:
             raise CommandError(f"Interrupted; {path} was not written.") from None
@@ -136,7 +136,7 @@ def _record(order: Order, action: str, **facts: object) -> None:
 
 
 def _make(order: Order, new: NewFile) -> Made:
-    with tqdm(unit="row", unit_scale=True, desc="counting") as bar:
+    with tqdm(unit=" rows", unit_scale=True, desc="counting") as bar:
 
         def advance(progress: Progress) -> None:
             bar.total = progress.expected_rows
@@ -152,15 +152,22 @@ def _make(order: Order, new: NewFile) -> Made:
 
 def _check(new: NewFile, made: Made) -> tuple[str, int]:
     """The archive's SHA-256 and size, once it was read anew and verified. Raises FaultyArchive."""
-    total = new.hidden.stat().st_size + made.size
-    with new.hidden.open("rb") as file, tqdm(total=total, unit="B", unit_scale=True, desc="verifying") as bar:
+    with new.hidden.open("rb") as file:
+        with _bar_of_bytes("hashing", total=new.hidden.stat().st_size) as advance:
+            facts = sha256_of(file, advance=advance)
+        with _bar_of_bytes("verifying", total=made.size) as advance:
+            check(file, advance=advance)
+    return facts
+
+
+@contextmanager
+def _bar_of_bytes(step: str, *, total: int) -> Iterator[Callable[[int], None]]:
+    with tqdm(total=total, unit="B", unit_scale=True, desc=step) as bar:
 
         def advance(count: int) -> None:
             bar.update(min(count, total - bar.n))  # beyond its total, a bar is none
 
-        facts = sha256_of(file, advance=advance)
-        check(file, advance=advance)
-    return facts
+        yield advance
 
 
 def _subject(identifiers: Sequence[tuple[str, str]]) -> Subject | None:
