@@ -141,13 +141,18 @@ def _make(order: Order, new: NewFile) -> Made:
         def advance(progress: Progress) -> None:
             bar.total = progress.expected_rows
             bar.set_description_str(progress.step, refresh=False)
-            bar.set_postfix_str(tqdm.format_sizeof(progress.bytes, "B"), refresh=False)
+            bar.set_postfix_str(f"{_size(progress.bytes)} of {_size(progress.expected_bytes)}", refresh=False)
             bar.update(progress.rows - bar.n)
 
         made = make(order, new.file, clock=timezone.now, advance=advance)
         bar.total = bar.n  # what was expected was an estimate
+        bar.set_postfix_str(_size(made.size), refresh=False)
         bar.set_description_str("reading", refresh=False)
     return made
+
+
+def _size(count: int) -> str:
+    return str(tqdm.format_sizeof(count, "B"))
 
 
 def _check(new: NewFile, made: Made) -> tuple[str, int]:
