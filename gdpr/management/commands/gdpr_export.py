@@ -4,8 +4,7 @@ import os
 import pwd
 import shlex
 import signal
-from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +22,14 @@ from audit.models.company import ChainBusy
 from gdpr.archiving import sha256_of
 from gdpr.checking import FaultyArchive, check
 from gdpr.making import Made, MissingRows, Order, make
+from gdpr.management.subjects import chosen_subject, identifier
 from gdpr.models.request import Scope
 from gdpr.newfile import NewFile, new_file
 from gdpr.progress import Progress
-from gdpr.subjects import InvalidSubject, Subject
 from gdpr.verify import printable
 
 SHORTFALLS = (BrokenChain, MissingRows, FaultyArchive)
 """What no repetition mends: something is wrong with what is stored."""
-USAGE = 2
-"""The exit status of arguments that nothing can be done with, as argparse has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +39,6 @@ class Written:
     made: Made
     sha256: str
     size: int
-
-
-def identifier(text: str) -> tuple[str, str]:
-    """One identifier of a person as it is typed, such as `email=ada@example.com`. Raises ArgumentTypeError."""
-    kind, equals, value = text.partition("=")
-    if not equals:
-        raise ArgumentTypeError(f"{text!r} is not of the form email=ada@example.com or actorId=u1")
-    try:
-        Subject.read({kind: value})
-    except InvalidSubject as error:
-        raise ArgumentTypeError(f"{text!r} {error.rule}") from None
-    return kind, value
 
 
 class Command(BaseCommand):
@@ -73,7 +58,11 @@ class Command(BaseCommand):
         parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="A file that does not exist.")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        path, subject, company = options["output"], _subject(options["subject"]), chosen_company(options["company"])
+        path, subject, company = (
+            options["output"],
+            chosen_subject(options["subject"]),
+            chosen_company(options["company"]),
+        )
         order = Order(
             company=company,
             scope=Scope.SUBJECT if subject else Scope.COMPANY,
@@ -173,19 +162,6 @@ def _bar_of_bytes(step: str, *, total: int) -> Iterator[Callable[[int], None]]:
             bar.update(min(count, total - bar.n))  # beyond its total, a bar is none
 
         yield advance
-
-
-def _subject(identifiers: Sequence[tuple[str, str]]) -> Subject | None:
-    """The person of all identifiers; None, which means the whole company, only where nothing was named."""
-    if not identifiers:
-        return None
-    named: dict[str, list[str]] = {}
-    for kind, value in identifiers:
-        named.setdefault(kind, []).append(value)
-    try:
-        return Subject.read(named)
-    except InvalidSubject as error:
-        raise CommandError(f"--subject: {error.rule}", returncode=USAGE) from None
 
 
 def _account() -> str:
