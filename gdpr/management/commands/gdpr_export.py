@@ -58,11 +58,8 @@ class Command(BaseCommand):
         parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="A file that does not exist.")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        path, subject, company = (
-            options["output"],
-            chosen_subject(options["subject"]),
-            chosen_company(options["company"]),
-        )
+        path, company = options["output"], chosen_company(options["company"])
+        subject = chosen_subject(options["subject"])
         order = Order(
             company=company,
             scope=Scope.SUBJECT if subject else Scope.COMPANY,
