@@ -7,10 +7,10 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from audit import signing
 from audit.checkpoints import BrokenChain
-from gdpr import storage, telling, verify
+from gdpr import storage, telling
 from gdpr.archiving import sha256_of
+from gdpr.checking import FaultyArchive, check
 from gdpr.making import Made, MissingRows, Order, make
 from gdpr.models import ExportArchive
 from gdpr.models.archive import KEPT_FOR
@@ -45,7 +45,7 @@ def export(context: JobContext) -> dict[str, Any]:
     done = ExportArchive.objects.filter(job=context.job).first()
     try:
         return _result(done or _make(context))
-    except (BrokenChain, MissingRows) as shortfall:
+    except (BrokenChain, MissingRows, FaultyArchive) as shortfall:
         raise Unrecoverable(str(shortfall)) from shortfall
     except OSError as error:
         # What it says names folders and hosts. It is for operators; the tenant reads the text of Retryable.
@@ -62,7 +62,8 @@ def _make(context: JobContext) -> ExportArchive:
         sha256, size = sha256_of(file, advance=watch.hashing)
         try:
             storage.publish(name, file, advance=watch.publishing(size))
-            _verify(name, made, watch)
+            with storage.open_file(name) as published:
+                check(published, advance=watch.verifying(made.size))
         except BaseException:
             _discard(name)
             raise
@@ -90,16 +91,6 @@ def _order(context: JobContext) -> Order:
         job_id=context.job.id,
         attempt=context.attempt,
     )
-
-
-def _verify(name: str, made: Made, watch: "_Watch") -> None:
-    """Read what was published with the very verifier that is in it. Raises Unrecoverable for any fault."""
-    with storage.open_file(name) as file:
-        report = verify.verify(file, keys=signing.public_keys().values(), advance=watch.verifying(made.size))
-    if report.status:
-        found = [*map(str, report.faults), *report.unchecked]
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        raise Unrecoverable(f"The archive is not as it must be, and was deleted: {found[0]}{more}")
 
 
 def _record(context: JobContext, name: str, made: Made, *, sha256: str, size: int) -> ExportArchive:
