@@ -36,9 +36,9 @@ def test_sleep_tells_how_far_it_is(lease: ProcessLease, monkeypatch: pytest.Monk
     told: list[tuple[float, str]] = []
     advance = Job.advance
 
-    def noted(job: Job, fraction: float, *, step: str) -> bool:
+    def noted(job: Job, fraction: float, *, step: str, **more: Any) -> bool:
         told.append((fraction, step))
-        return advance(job, fraction, step=step)
+        return advance(job, fraction, step=step, **more)
 
     monkeypatch.setattr(Job, "advance", noted)
     monkeypatch.setattr("jobs.context.LOOK_EVERY", 0.0)
