@@ -60,13 +60,13 @@ def _make(context: JobContext) -> ExportArchive:
     with storage.draft(name) as file:
         made = make(_order(context), file, clock=timezone.now, advance=watch.making)
         sha256, size = sha256_of(file, advance=watch.hashing)
-        try:
-            storage.publish(name, file, advance=watch.publishing(size))
-            with storage.open_file(name) as published:
-                check(published, advance=watch.verifying(made.size))
-        except BaseException:
-            _discard(name)
-            raise
+        storage.publish(name, file, advance=watch.publishing(size))
+    try:
+        with storage.open_file(name) as published:
+            check(published, advance=watch.verifying(made.size))
+    except BaseException:
+        _discard(name)
+        raise
     return _record(context, name, made, sha256=sha256, size=size)
 
 
