@@ -17,7 +17,7 @@ class Covered:
     """A table that carries a tenant: its rows are exported, but for the redacted columns.
 
     `follows` names the foreign key to a covered table whose row a row of this one belongs to: it is about whomever
-    that one is about.
+    that one is about. `leader` is that table where it is another one of the same key.
     """
 
     model: type[models.Model]
@@ -26,6 +26,7 @@ class Covered:
     columns: Mapping[str, str]
     company_column: str = "company_id"
     follows: str | None = None
+    leader: type[models.Model] | None = None
     redact: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -72,6 +73,7 @@ def cover(  # noqa: PLR0913  all that a declaration says of a table
     columns: Mapping[str, str],
     company_column: str = "company_id",
     follows: str | None = None,
+    leader: type[models.Model] | None = None,
     redact: Mapping[str, str] | None = None,
 ) -> None:
     """Declare that exports hold `model`, whose `company_column` names the tenant.
@@ -79,7 +81,7 @@ def cover(  # noqa: PLR0913  all that a declaration says of a table
     `meaning` says what a row is, `columns` what each exported column means, `kept` for how long rows are kept;
     `redact` maps the columns that are left out to the reasons. All of it is read by people who are no developers.
     """
-    declared = Covered(model, meaning, kept, columns, company_column, follows, redact or {})
+    declared = Covered(model, meaning, kept, columns, company_column, follows, leader, redact or {})
     _covered.append(declared)
 
 

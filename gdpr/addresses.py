@@ -13,7 +13,10 @@ ADDRESS = re.compile(rf"(?:{_LETTER}|[.!#$%&'*+/=?^`{{|}}~-])+@{_LABEL}(?:\.{_LA
 
 # "<" is %3C in a URL and \u003c in the JSON of some languages: the letters of an escape are none of an address.
 _ENDED = "|".join(f"{code:02x}" for code in range(128) if not re.match(r"[\w.+'-]", chr(code)))
-_BEFORE = rf"(?:(?<!{_LETTER})(?<!{_LETTER}[.+'-])|(?<=(?i:%(?:{_ENDED})))|(?<=(?i:\\u00(?:{_ENDED}))))"
+# So is that of a line break in a JSON text within a text, although "CORP\nada" may be a user's name, too: an address
+# too many is the lesser evil.
+_ESCAPES = rf"(?<=(?i:%(?:{_ENDED})))|(?<=(?i:\\u00(?:{_ENDED})))|(?<=\\[nrtbf])"
+_BEFORE = rf"(?:(?<!{_LETTER})(?<!{_LETTER}[.+'-])|{_ESCAPES})"
 _AFTER = rf"(?!-*{_LETTER})(?!\.{_LETTER})"
 _SMALL = {capital: capital + 32 for capital in range(ord("A"), ord("Z") + 1)}
 
@@ -32,7 +35,9 @@ def parts(address: str) -> Iterator[list[str]]:
     for form in _forms(address):
         small = form.translate(_SMALL)
         yield re.findall(r"[\x00-\x7f]+", small)
-        yield ["%", *re.findall(r"[a-z0-9._~-]+", small)]  # some of it is escaped, but none of these: RFC 3986, 2.3
+        plain = re.findall(r"[a-z0-9._~-]+", small)  # nobody escapes these: RFC 3986, section 2.3
+        yield ["%", *plain]
+        yield ["\\u", *plain]
 
 
 def _forms(address: str) -> list[str]:
@@ -41,8 +46,12 @@ def _forms(address: str) -> list[str]:
 
 
 def _written(character: str) -> str:
-    """The ways to write a character: small or capital, and by `%` in a URL (RFC 3986, section 2.1)."""
+    """The ways to write a character: small or capital, escaped in a URL (RFC 3986, section 2.1) or in JSON."""
     cases = {character, character.lower(), character.upper(), character.upper().lower()}
     plain = {case for case in cases if len(case) == 1}
-    escaped = {quote(case, safe="") for case in plain} - plain
-    return f"(?:{'|'.join([*sorted(map(re.escape, plain)), *(f'(?i:{escape})' for escape in sorted(escaped))])})"
+    to_escape = {case for case in plain if quote(case, safe="") != case}
+    escaped = {quote(case, safe="") for case in to_escape} | {
+        rf"\u{ord(case):04x}" for case in to_escape if case < "\U00010000"
+    }
+    ways = [*sorted(map(re.escape, plain)), *(f"(?i:{re.escape(escape)})" for escape in sorted(escaped))]
+    return f"(?:{'|'.join(ways)})"

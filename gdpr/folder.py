@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import IO
 from django.conf import settings
 from django.core.files.storage import FileSystemStorage
 
-from gdpr.storage import Advance, StorageUnavailable, draft_name, naming_full_disk
+from gdpr.storage import LOOK_EVERY, Advance, StorageUnavailable, draft_name, naming_full_disk
 
 
 class Folder(FileSystemStorage):
@@ -36,7 +37,7 @@ class Folder(FileSystemStorage):
 
     def publish(self, name: str, file: IO[bytes], *, advance: Advance) -> None:
         file.flush()
-        os.fsync(file.fileno())
+        _write_through(file.fileno(), advance=advance)
         advance(os.fstat(file.fileno()).st_size)
         folder = self._folder()
         (folder / draft_name(name)).replace(folder / name)
@@ -68,6 +69,16 @@ class Folder(FileSystemStorage):
 
 def _for_this_user(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def _write_through(descriptor: int, *, advance: Advance) -> None:
+    """Have the disk hold a file; gigabytes take a while, in which `advance` may raise."""
+    thread = ThreadPoolExecutor(1, "fsync")
+    written = thread.submit(os.fsync, descriptor)
+    thread.shutdown(wait=False)
+    while not wait([written], timeout=LOOK_EVERY).done:
+        advance(0)
+    written.result()
 
 
 def _sync(folder: Path) -> None:

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.checkpoints import BrokenChain
+from audit.models.company import ChainBusy
 from gdpr import storage, telling
 from gdpr.archiving import sha256_of
 from gdpr.checking import FaultyArchive, check
@@ -24,6 +25,9 @@ from jobs.registry import FOREVER, handler
 UNAVAILABLE = "The storage of archives failed; the operators of HyreLog see the details."
 MADE, PUBLISHED = 0.4, 0.5
 """Shares of the whole: reading goes several times as fast as verifying."""
+
+PAUSE = 1.0
+"""Seconds between two tries to put an archive on record."""
 
 logger = logging.getLogger(__name__)
 
@@ -94,28 +98,37 @@ def _order(context: JobContext) -> Order:
 
 
 def _record(context: JobContext, name: str, made: Made, *, sha256: str, size: int) -> ExportArchive:
-    now = timezone.now()
+    """Put the archive on record, however long the system chain is busy: to make it again would take longer."""
     try:
-        with transaction.atomic():
-            context.hold_claim()
-            archive = ExportArchive.objects.create(
-                company=context.company,
-                job=context.job,
-                scope=context.job.export_request.scope,
-                file=name,
-                size=size,
-                sha256=sha256,
-                counts=made.counts,
-                checkpoint=made.checkpoint,
-                created_at=now,
-                expires_at=now + KEPT_FOR,
-            )
-            telling.told_ready(archive, now=now)
+        while True:
+            try:
+                return _put_on_record(context, name, made, sha256=sha256, size=size)
+            except ChainBusy:
+                context.wait(PAUSE)
     except Stopped:
         _discard(name)  # somebody else makes this export now
         raise
     # Whatever else is raised may come after the commit (a connection that broke just then): the file stays. If there is
     # no record of it, the next attempt clears it away, or housekeeping does.
+
+
+@transaction.atomic
+def _put_on_record(context: JobContext, name: str, made: Made, *, sha256: str, size: int) -> ExportArchive:
+    now = timezone.now()
+    context.hold_claim()
+    archive = ExportArchive.objects.create(
+        company=context.company,
+        job=context.job,
+        scope=context.job.export_request.scope,
+        file=name,
+        size=size,
+        sha256=sha256,
+        counts=made.counts,
+        checkpoint=made.checkpoint,
+        created_at=now,
+        expires_at=now + KEPT_FOR,
+    )
+    telling.told_ready(archive, now=now)
     return archive
 
 

@@ -52,7 +52,6 @@ def _declare_requests() -> None:
         models.ExportRequest,
         meaning="A request for an export such as this one: about whom, by whom, and until when it has to be answered.",
         kept=AS_EVIDENCE,
-        follows="job_id",
         columns={
             "job_id": "The job that makes the export.",
             "company_id": "The company whose data it is.",
@@ -74,6 +73,7 @@ def _declare_archives() -> None:
         meaning="The archive that an export made: a file such as this one.",
         kept=f"the file {KEPT_FOR.days} days; the record {AS_EVIDENCE}",
         follows="job_id",
+        leader=models.ExportRequest,  # who knows whom it is about; the job does not
         columns={
             "id": "The archive's identifier.",
             "company_id": "The company whose data it holds.",

@@ -123,7 +123,7 @@ def _followed(table: Covered) -> Covered | None:
     if table.follows is None:
         return None
     fields = {field.column: field for field in table.model._meta.concrete_fields}  # noqa: SLF001
-    led_by = fields[table.follows].related_model
+    led_by = table.leader or fields[table.follows].related_model
     return next(one for one in covered() if one.model is led_by)
 
 

@@ -15,6 +15,9 @@ from django.core.files.storage import storages
 _OURS = re.compile(r"(\.)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]+\.zip(?(1)\.part)")
 """An archive is named for its job and attempt; a draft is hidden, and partial."""
 
+LOOK_EVERY = 0.2
+"""Seconds between two calls of `advance`."""
+
 Advance = Callable[[int], None]
 """Told how many more bytes are in the storage, several times a second; what it raises ends the publishing."""
 

@@ -11,7 +11,8 @@ stands in one of its JSON or text columns: in the value of any member or in the 
 - An **address** is found anywhere in a text, in capitals or small letters, but only as a whole: `ada@example.com` is
   found in `<mailto:Ada@Example.com>.` and in `/role/ada@example.com`, not in `nada@example.com`, `x.ada@example.com`,
   `x+ada@example.com`, `ada@example.com.br` or `ada@example.community`, which are somebody else's. It is found too
-  where a URL escapes some of it (`?email=ada%40example.com`).
+  where a URL or a JSON text escapes some of it (`?email=ada%40example.com`), and behind the escape of a line break in
+  a JSON text, although that might be a user `nada` of a domain: an address too many is the lesser evil.
 
 Not found are a person's name, another address of the same mailbox, and an address that is shortened, hashed, encoded
 (Base64, say) or misspelled. Whoever asks names each identifier by which the subject may be known.
@@ -148,7 +149,7 @@ class Subject:
     def _named_in(self, text: str) -> bool:
         if text in self.actor_ids:
             return True
-        may_hold = bool(self.emails) and ("@" in text or "%" in text)
+        may_hold = bool(self.emails) and ("@" in text or "%" in text or "\\u" in text)
         return may_hold and self._pattern.search(text) is not None
 
 

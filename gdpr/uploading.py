@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from threading import Event
 from typing import Any
 
-from gdpr.storage import Advance
+from gdpr.storage import LOOK_EVERY, Advance
 
 logger = logging.getLogger(__name__)
 
@@ -21,8 +21,6 @@ PART = 8 << 20
 """Bytes of a part, unless the file would have more parts than an upload may."""
 MOST_PARTS = 10_000
 AT_ONCE = 2
-LOOK_EVERY = 0.2
-"""Seconds between two calls of `advance`."""
 GIVE_UP_WITHIN = 1.0
 """Seconds that whoever cancels waits for the upload to be aborted; it is aborted all the same, a little later."""
 

@@ -28,7 +28,7 @@ def begin(work: Callable[[], object]) -> threading.Thread:
 def begin_until_it_waits(work: Callable[[], object]) -> threading.Thread:
     """Begin with it, and wait until it waits for a lock that the caller's transaction holds; join it after that."""
     thread = begin(work)
-    wait_until(_somebody_waits_for_us, seconds=30, what="the thread waits for us")
+    wait_until(somebody_waits_for_us, seconds=30, what="the thread waits for us")
     return thread
 
 
@@ -44,7 +44,8 @@ def at_once(count: int, work: Callable[[], object]) -> None:
         thread.join()
 
 
-def _somebody_waits_for_us() -> bool:
+def somebody_waits_for_us() -> bool:
+    """Whether another connection waits for a lock that this one holds."""
     with connection.cursor() as cursor:
         cursor.execute(_BLOCKED)
         return bool(cursor.fetchone()[0])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from audit import signing
@@ -21,6 +22,8 @@ from jobs.rescuing import rescue
 from tests.conftest import Tenant, draft, open_tenant
 from tests.gdpr.making import alter, remove
 from tests.jobs.steps import claim, run_next
+from tests.system import wait_until
+from tests.threads import begin, somebody_waits_for_us
 
 Work = Callable[..., Job]
 
@@ -199,4 +202,56 @@ def test_a_published_file_that_was_damaged_on_its_way_is_deleted(
     job = work(stopping=between_checks(damage))
     assert job.status == "FAILED"
     assert job.error.startswith("The archive is not as it must be, and was deleted: ")
+    assert list(folder.iterdir()) == []
+
+
+class HeldChain:
+    """A company's system chain that another connection holds until somebody has waited for it in vain, or longer."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self.refused, self.free = threading.Event(), threading.Event()
+        self._held = threading.Event()
+        self._thread = begin(lambda: self._hold(tenant))
+        assert self._held.wait(10)
+
+    def _hold(self, tenant: Tenant) -> None:
+        with transaction.atomic():
+            tenant.company.system_workspace.chain_head.lock()
+            self._held.set()
+            wait_until(somebody_waits_for_us, seconds=30, what="somebody waits")
+            wait_until(lambda: not somebody_waits_for_us(), seconds=30, what="nobody waits any more")
+            self.refused.set()
+            self.free.wait(30)
+
+    def end(self) -> None:
+        self.free.set()
+        self._thread.join()
+
+
+def test_an_archive_is_put_on_record_once_the_system_chain_is_free_again(
+    committed: None, lease: ProcessLease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audit.models.company.PATIENCE", "200ms")
+    tenant = open_tenant("Acme")
+    asked = ask(tenant)
+    chain = HeldChain(tenant)
+    chain.free.set()
+    assert run_next(lease, queue="exports")
+    chain.end()
+    asked.refresh_from_db()
+    assert chain.refused.is_set()
+    assert (asked.status, asked.attempt) == ("COMPLETED", 1)
+    assert ExportArchive.objects.count() == 1
+
+
+def test_a_worker_that_stops_while_the_system_chain_is_busy_leaves_no_file(
+    committed: None, work: Work, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audit.models.company.PATIENCE", "200ms")
+    tenant = open_tenant("Acme")
+    ask(tenant)
+    chain = HeldChain(tenant)
+    job = work(stopping=chain.refused.is_set)
+    chain.end()
+    assert (job.status, job.attempt) == ("PENDING", 0)
     assert list(folder.iterdir()) == []

