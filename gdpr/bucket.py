@@ -35,7 +35,7 @@ from gdpr.uploading import Upload
 
 CONFIG = Config(
     connect_timeout=5,
-    read_timeout=30,
+    read_timeout=15,  # three times that is less than proxies wait for a download to begin
     retries={"mode": "standard", "total_max_attempts": 3},
     # Newer checksums are not understood by all vendors; parts carry an MD5, and archives hashes of their own.
     request_checksum_calculation="when_required",

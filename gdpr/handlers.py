@@ -53,6 +53,7 @@ def export(context: JobContext) -> dict[str, Any]:
         raise Unrecoverable(str(shortfall)) from shortfall
     except OSError as error:
         # What it says names folders and hosts. It is for operators; the tenant reads the text of Retryable.
+        logger.warning("The storage of archives failed in job %s: %s", context.job.id, error)
         raise Retryable(UNAVAILABLE) from error
 
 
