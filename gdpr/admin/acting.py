@@ -134,14 +134,15 @@ class ActingAdmin(ListedAdmin):
             told += "A new archive takes a new request."
             return self._ask(request, asked, title="Make the archive expire now", told=told, button="Delete the file")
         archive = archive_of(asked.job)
-        try:
-            expired = archive is not None and archive.expire(now=timezone.now(), reason=f"ended by {operator(request)}")
-        except ChainBusy as error:
-            return self._back(request, asked, str(error))
-        if not expired:
+        by = f"ended by {operator(request)}"
+        if archive is None or not archive.expire(now=timezone.now(), reason=by):
             why = "there is no archive, it has expired before, or its file is not at hand on this server"
             return self._back(request, asked, f"Nothing was deleted: {why}.")
         self.log_change(request, asked, "Made the archive expire.")
+        if archive.purging:
+            told = "The archive has ended: no link serves it. That its file was deleted is not certain yet: HyreLog "
+            told += "tries again within ten minutes, and records gdpr.export.purged once it is."
+            return self._back(request, asked, told)
         return self._back(request, asked, "The archive's file was deleted.", messages.SUCCESS)
 
     # --- Both ---

@@ -216,6 +216,19 @@ def test_an_archive_ends_before_its_time_after_a_question(operator: Client, done
     assert "Nothing was deleted" in said(operator.post(button(done, "expire"), follow=True))
 
 
+def test_a_file_that_is_not_gone_yet_is_not_told_as_deleted(
+    operator: Client, done: ExportRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: str) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(storage, "delete", refuse)
+    answer = said(operator.post(button(done, "expire"), follow=True))
+    assert "no link serves it" in answer
+    assert "not certain yet" in answer
+    assert ExportArchive.objects.get().status == "EXPIRED"
+
+
 # --- Who may ----------------------------------------------------------------------------------------------------
 
 

@@ -3,14 +3,13 @@
 import hashlib
 import zipfile
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.test import AsyncClient
-from django.utils import timezone
 
+from audit.models import AuditEvent
 from gdpr import downloading, storage
 from gdpr.handlers import UNAVAILABLE
 from gdpr.models import DownloadLink, ExportArchive
@@ -159,7 +158,10 @@ def test_an_archive_that_expires_while_the_bucket_does_not_answer_is_deleted_lat
     with bucket.refusing_strangers(), pytest.raises(storage.StorageUnavailable):
         ExportArchive.objects.expire(now=archive.expires_at)
     archive.refresh_from_db()
-    assert archive.status == "EXPIRED"
+    assert (archive.status, archive.purging) == ("EXPIRED", "expired")
     assert len(bucket.keys) == 1
-    ExportArchive.objects.expire(now=timezone.now() + timedelta(days=2))  # a stray by now
+    purged = AuditEvent.objects.filter(action="gdpr.export.purged")
+    assert not purged.exists()
+    ExportArchive.objects.expire(now=archive.expires_at)
     assert bucket.keys == []
+    assert purged.count() == 1
