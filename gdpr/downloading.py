@@ -15,7 +15,7 @@ from math import ceil
 from typing import IO
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections, transaction
+from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 
@@ -23,7 +23,6 @@ from audit.api.errors import ApiError, not_found
 from gdpr import storage
 from gdpr.clients import Client
 from gdpr.models import DownloadAccess, DownloadLink
-from gdpr.telling import tell
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +43,6 @@ class Transfer:
     """One response: the bytes from `start` up to `end`, sent while `holder` holds the link."""
 
     link: DownloadLink
-    client: Client
     holder: uuid.UUID
     start: int
     end: int
@@ -57,8 +55,8 @@ class Transfer:
 def download(request: HttpRequest, token: str, *, now: datetime) -> HttpResponseBase:
     """Serve an archive; each response to a link that there is goes on record, and so do refusals, but for HEAD.
 
-    Raises ApiError: 404 for an unknown token, 409 while another download with it runs, 410 for one that no longer
-    works, 416, 503 where the file is not at hand.
+    Raises ApiError: 404 for an unknown token, 409 while another download with it runs and for a range that would leave
+    a gap, 410 for one that no longer works, 416, 503 where the file is not at hand.
     """
     link = DownloadLink.objects.find(token)
     if link is None:
@@ -76,6 +74,7 @@ def _answer(request: HttpRequest, link: DownloadLink, client: Client, *, now: da
     size, etag = link.archive.size, f'"{link.archive.sha256}"'
     start, end = _range(request, size=size, etag=etag)
     _refuse(link, start, end, now=now)
+    _refuse_gap(link, start)
     if not _at_hand(link.archive.file):
         raise ApiError(503, "unavailable", "The archive's file is not at hand on this server. Tell its operator.")
     partial = (start, end) != (0, size)
@@ -128,9 +127,20 @@ def _refuse(link: DownloadLink, start: int, end: int, *, now: datetime) -> None:
         raise ApiError(410, "gone", f"This link {why}. Ask for a new one.")
 
 
+def _refuse_gap(link: DownloadLink, start: int) -> None:
+    """Raises ApiError: 409, as 416 has some clients take what they have for the whole file."""
+    if start > link.served_until:
+        raise ApiError(
+            409,
+            "gap",
+            "A link serves its archive in order: not the end first, nor several parts at once. It has not come to byte "
+            f"{start} yet; ask for `Range: bytes={link.served_until}-`.",
+        )
+
+
 def _begin(link: DownloadLink, client: Client, start: int, end: int, *, now: datetime) -> Transfer:
     if holder := link.begin(start=start, end=end, client=client, now=now):
-        return Transfer(link, client, holder, start, end)
+        return Transfer(link, holder, start, end)
     link.refresh_from_db()
     _refuse(link, start, end, now=now)
     left = ceil((link.held_until - now).total_seconds()) if link.held_until else 1
@@ -187,9 +197,7 @@ def _read(file: IO[bytes], transfer: Transfer, start: int, end: int) -> bytes:
 @_connection_given_back()
 def _end(transfer: Transfer, *, complete: bool) -> None:
     link, now = transfer.link, timezone.now()
-    with transaction.atomic():
-        if complete and transfer.serves_the_end and link.finish(holder=transfer.holder, now=now):
-            facts = {"jobId": link.archive.job_id, "linkId": link.id, "address": transfer.client.address}
-            tell(link.company, "gdpr.export.downloaded", now=now, **facts)
-        else:
-            link.let_go(holder=transfer.holder)
+    if not (complete and transfer.serves_the_end):
+        link.let_go(holder=transfer.holder)
+    elif link.finish(holder=transfer.holder, now=now):
+        link.tell_downloaded(now=now)

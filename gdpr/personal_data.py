@@ -79,7 +79,7 @@ def _declare_archives() -> None:
             "company_id": "The company whose data it holds.",
             "job_id": "The job that made it.",
             "scope": "About whom it is: company (all of it) or subject (one person).",
-            "status": "READY, or EXPIRED once the file was deleted.",
+            "status": "READY, or EXPIRED once its time was over.",
             "file": "The name of the file.",
             "size": "The size of the file in bytes.",
             "sha256": "The fingerprint (SHA-256) of the file.",
@@ -87,6 +87,7 @@ def _declare_archives() -> None:
             "checkpoint": "How far the records reached when it was made, as HyreLog signed it.",
             "created_at": "When it was made.",
             "expires_at": "When the file is deleted.",
+            "purging": "Why it ended, until its file is deleted and that is recorded; empty before and after.",
         },
     )
 
@@ -111,6 +112,7 @@ def _declare_downloads() -> None:
             "held_until": "How long that download keeps others waiting.",
             "sent": "How many bytes were sent, repeated ones included.",
             "served_until": "How many bytes of the archive were sent without a gap.",
+            "untold": "The use that completed the download, until that is recorded; empty before and after.",
         },
         redact={"digest": "What proves a link. The link itself was never kept."},
     )

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from audit.models import IdempotencyRecord
 from audit.notices import notice
-from gdpr.models import ExportArchive
+from gdpr.models import DownloadLink, ExportArchive
 from jobs import lanes
 from jobs import retention as jobs_retention
 from webhooks import retention
@@ -20,6 +20,7 @@ STEPS: dict[str, Step] = {
     "idempotency_records": lambda now: IdempotencyRecord.objects.expired(now=now).delete()[0],
     "worker_processes": lambda now: lanes.bury(),  # noqa: ARG005  leases go by the database's clock
     "previous_secrets": lambda now: Webhook.objects.forget_previous_secrets(now=now),
+    "downloads": lambda now: DownloadLink.objects.tell_downloads(now=now),
     "archives": lambda now: ExportArchive.objects.expire(now=now),
     "webhook_attempts": lambda now: retention.prune_attempts(now=now),
     "webhook_deliveries": lambda now: retention.prune_deliveries(now=now),

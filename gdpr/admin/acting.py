@@ -67,7 +67,10 @@ class ActingAdmin(ListedAdmin):
     # --- At once ---
 
     def make_link(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-        """A link for whoever the archive is for; its address is shown once."""
+        """A link for whoever the archive is for; its address is shown once.
+
+        It is in the answer itself: what is told on the next page lies in the session, in the clear, until then.
+        """
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         asked, now = self._asked(request, pk, LINK), timezone.now()
@@ -80,8 +83,8 @@ class ActingAdmin(ListedAdmin):
             return self._back(request, asked, str(error))
         self.log_change(request, asked, f"Made the link {link.pk}.")
         url = request.build_absolute_uri(f"/v1/gdpr/downloads/{token}")
-        ends = f"It serves one complete download, until {localize(link.expires_at)} UTC."
-        return self._back(request, asked, f"The link, shown only now: {url} {ends}")
+        context = self._context(request, asked, title="The link, shown only now", link=link, url=url)
+        return TemplateResponse(request, "admin/gdpr/exportrequest/link.html", context)
 
     def revoke(self, request: HttpRequest, pk: uuid.UUID, link: uuid.UUID) -> HttpResponse:
         if request.method != "POST":
@@ -134,14 +137,15 @@ class ActingAdmin(ListedAdmin):
             told += "A new archive takes a new request."
             return self._ask(request, asked, title="Make the archive expire now", told=told, button="Delete the file")
         archive = archive_of(asked.job)
-        try:
-            expired = archive is not None and archive.expire(now=timezone.now(), reason=f"ended by {operator(request)}")
-        except ChainBusy as error:
-            return self._back(request, asked, str(error))
-        if not expired:
+        by = f"ended by {operator(request)}"
+        if archive is None or not archive.expire(now=timezone.now(), reason=by):
             why = "there is no archive, it has expired before, or its file is not at hand on this server"
             return self._back(request, asked, f"Nothing was deleted: {why}.")
         self.log_change(request, asked, "Made the archive expire.")
+        if archive.purging:
+            told = "The archive has ended: no link serves it. That its file was deleted is not certain yet: HyreLog "
+            told += "tries again within ten minutes, and records gdpr.export.purged once it is."
+            return self._back(request, asked, told)
         return self._back(request, asked, "The archive's file was deleted.", messages.SUCCESS)
 
     # --- Both ---
@@ -156,8 +160,10 @@ class ActingAdmin(ListedAdmin):
         return asked
 
     def _ask(self, request: HttpRequest, asked: ExportRequest, **context: Any) -> HttpResponse:
-        whole = {**self.admin_site.each_context(request), "opts": self.opts, "original": asked, **context}
-        return TemplateResponse(request, "admin/gdpr/exportrequest/ask.html", whole)
+        return TemplateResponse(request, "admin/gdpr/exportrequest/ask.html", self._context(request, asked, **context))
+
+    def _context(self, request: HttpRequest, asked: ExportRequest, **context: Any) -> dict[str, Any]:
+        return {**self.admin_site.each_context(request), "opts": self.opts, "original": asked, **context}
 
     def _back(
         self, request: HttpRequest, asked: ExportRequest, told: str, level: int = messages.WARNING

@@ -28,7 +28,7 @@ class ExportArchiveAdmin(ListedAdmin):
     search_help_text = "An archive's or a job's id, or an archive's SHA-256."
     fieldsets = [
         (None, {"fields": ["id", "company", "request", "scope"]}),
-        ("File", {"fields": ["status", "file", "size", "sha256", "created_at", "expires_at"]}),
+        ("File", {"fields": ["status", "file", "size", "sha256", "created_at", "expires_at", "purging"]}),
         ("Content", {"fields": ["rows_by_table", "checkpoint"]}),
     ]
 

@@ -11,7 +11,7 @@ router = Router()
 
 @router.api_operation(["GET", "HEAD"], "/gdpr/downloads/{token}", auth=None, summary="Download an archive")
 def get_download(request: HttpRequest, token: str) -> HttpResponseBase:
-    """The archive itself (application/zip), with Range.
+    """The archive itself (application/zip), with Range: in order, from where the link has come to or before (else 409).
 
     Each response, and each refusal of a link that there is, goes on record with the address that it went to. HEAD tells
     the size and uses nothing up: no byte of the archive leaves, and nothing goes on record.

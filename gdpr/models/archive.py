@@ -16,13 +16,15 @@ from jobs.models import Job
 logger = logging.getLogger(__name__)
 
 KEPT_FOR = timedelta(days=7)
+MISSING = "missing"
+"""Why an archive is purged whose file somebody else had deleted, or left behind in another storage."""
 STRAY_AFTER = timedelta(days=1)
 """How long a file without a record is left alone: an export may still be writing it."""
 
 
 class Status(models.TextChoices):
     READY = "READY", "ready"  # end: housekeeping, after seven days
-    EXPIRED = "EXPIRED", "expired"  # the file is gone, the record stays
+    EXPIRED = "EXPIRED", "expired"  # no link serves it; its file is deleted, the record stays
 
 
 class ExportArchiveQuerySet(models.QuerySet["ExportArchive"]):
@@ -30,9 +32,11 @@ class ExportArchiveQuerySet(models.QuerySet["ExportArchive"]):
         return self.filter(status=Status.READY)
 
     def expire(self, *, now: datetime) -> int:
-        """Delete the files of archives whose time is over; says how many."""
+        """End the archives whose time is over, and delete their files; says how many ended."""
+        for archive in self.exclude(purging="").select_related("company"):
+            archive.purge(now=now)
         over = self.ready().filter(expires_at__lte=now).select_related("company")
-        ended = sum(_expire(archive, now=now) for archive in over)
+        ended = sum(archive.expire(now=now) for archive in over)
         self._delete_strays(before=now - STRAY_AFTER)
         return ended
 
@@ -64,12 +68,20 @@ class ExportArchive(models.Model):
     checkpoint = models.JSONField(null=True, help_text="The signed checkpoint of the chains, as docs/archive.md says.")
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
+    purging = models.TextField(
+        blank=True,
+        db_default="",
+        default="",
+        editable=False,
+        help_text="Why it ended, until its file is deleted and that is told.",
+    )
 
     objects = ExportArchiveQuerySet.as_manager()
 
     class Meta:
         indexes = [
             models.Index(fields=["expires_at"], name="archive_expiry", condition=models.Q(status="READY")),
+            models.Index(fields=["id"], name="archive_purging", condition=~models.Q(purging="")),  # housekeeping
             # Exports, in keyset order.
             models.Index(fields=["company", "id"], name="archive_company_id"),
         ]
@@ -82,11 +94,12 @@ class ExportArchive(models.Model):
         return self.status == Status.READY and now < self.expires_at
 
     def expire(self, *, now: datetime, reason: str = "expired") -> bool:
-        """Delete the file, outside any transaction; says whether the archive is at its end.
+        """End the archive and delete its file, outside any transaction; says whether it has ended.
+
+        A file that cannot be deleted now is tried again by housekeeping: `purging` says so.
 
         Where a folder has none, it may well lie on another machine, if EXPORT_STORAGE is not shared as it should be:
-        then the archive stays READY, to be tried again from there. What a bucket does not have is gone. Raises
-        audit.models.company.ChainBusy.
+        then the archive stays READY, to be tried again from there. What a bucket does not have is gone, and told so.
         """
         if storage.may_be_elsewhere(self.file):
             logger.warning(
@@ -97,13 +110,32 @@ class ExportArchive(models.Model):
             )
             notice("export.file_missing", archive=self.pk, file=self.file)
             return False
-        # The record comes first: what remains if this process dies in between is a stray, which is cleared away.
+        if not storage.holds(self.file):
+            reason = MISSING
+        # The record comes first: no link serves a file that is being deleted, whenever this process dies.
         with transaction.atomic(durable=True):
-            if not ExportArchive.objects.ready().filter(pk=self.pk).update(status=Status.EXPIRED):
+            if not ExportArchive.objects.ready().filter(pk=self.pk).update(status=Status.EXPIRED, purging=reason):
                 return False
-            tell(self.company, "gdpr.export.purged", now=now, jobId=self.job_id, reason=reason)
-        self.status = Status.EXPIRED
-        _delete(self.file)
+        self.status, self.purging = Status.EXPIRED, reason
+        self.purge(now=now)
+        return True
+
+    def purge(self, *, now: datetime) -> bool:
+        """Delete the file of an archive that has ended, and tell so, once; says whether both are done.
+
+        What fails is left for housekeeping.
+        """
+        if not _delete(self.file):
+            return False
+        purging = ExportArchive.objects.filter(pk=self.pk, purging=self.purging).exclude(purging="")
+        try:
+            with transaction.atomic():
+                if purging.update(purging=""):
+                    tell(self.company, "gdpr.export.purged", now=now, jobId=self.job_id, reason=self.purging)
+        except ChainBusy as error:
+            logger.warning("That the file of the archive %s was deleted is told later: %s", self.pk, error)
+            return False
+        self.purging = ""
         return True
 
     def as_json(self) -> dict[str, Any]:
@@ -119,18 +151,11 @@ class ExportArchive(models.Model):
         }
 
 
-def _expire(archive: ExportArchive, *, now: datetime) -> bool:
-    """End an archive. One whose company's chain is busy keeps no other from it; it is tried again later."""
-    try:
-        return archive.expire(now=now)
-    except ChainBusy as error:
-        logger.warning("The archive %s is over and kept for now: %s", archive.pk, error)
-        return False
-
-
-def _delete(name: str) -> None:
-    """Delete a file. One that cannot be deleted keeps no other from it; a stray by then, it is tried again later."""
+def _delete(name: str) -> bool:
+    """Delete a file; says whether it is gone. One that cannot be deleted keeps no other from it."""
     try:
         storage.delete(name)
     except OSError as error:
-        logger.warning("The file %s in EXPORT_STORAGE cannot be deleted: %s. Delete it by hand.", name, error)
+        logger.warning("The file %s in EXPORT_STORAGE cannot be deleted yet, and is tried again: %s.", name, error)
+        return False
+    return True

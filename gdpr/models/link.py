@@ -1,4 +1,5 @@
 import hashlib
+import logging
 import secrets
 import uuid
 from datetime import datetime, timedelta
@@ -8,9 +9,12 @@ from django.db.models import Count, Q
 
 from audit.ids import uuid7
 from audit.models import ApiKey, Company
+from audit.models.company import ChainBusy
 from gdpr.clients import Client
 from gdpr.models.archive import ExportArchive
 from gdpr.telling import tell
+
+logger = logging.getLogger(__name__)
 
 VALID_FOR = timedelta(hours=1)
 CONTINUABLE_FOR = timedelta(minutes=10)
@@ -73,6 +77,11 @@ class DownloadLinkQuerySet(models.QuerySet["DownloadLink"]):
         served = Count("accesses", filter=Q(accesses__refusal=""))
         return self.annotate(asked=Count("accesses"), refused=Count("accesses") - served)
 
+    def tell_downloads(self, *, now: datetime) -> int:
+        """Tell of the downloads that could not be told when they ended; says how many."""
+        untold = self.filter(untold__isnull=False).select_related("archive", "company")
+        return sum(link.tell_downloaded(now=now) for link in untold)
+
     def find(self, token: str) -> "DownloadLink | None":
         return self.select_related("archive", "company", "api_key").filter(digest=digest(token)).first()
 
@@ -83,10 +92,12 @@ class DownloadLink(models.Model):
     - One response at a time holds the link. Each chunk is noted before it leaves, which also prolongs the hold; a hold
       that was not prolonged for 30 s has lapsed.
     - A request from the first byte waits its turn: while another holds the link, it is refused (409).
-    - A request from a later byte continues what broke, and takes the hold over at once; the response before it ends.
-    - The link is used when a response that held it to its normal end served the last byte, with every byte before it
+    - A request from a later byte continues what broke, and takes the hold over at once; the response before it ends. It
+      begins where the link has come to, or before: nothing is served behind bytes that were not.
+    - So the link is used when a response that ran to its normal end served the last byte: every byte before it was
       served too, by that response or by those it continued. From then on only continuing is allowed, for 10 minutes:
       the end of what was handed to the network may still have been lost there, unseen from here.
+    - Its use is told once, in a transaction of its own: a chain that is busy must not undo it.
     - All responses together send at most three times the archive's bytes. There are at most 1,000 of them, each an
       access on record (`DownloadAccess`) before its first byte leaves.
     """
@@ -106,11 +117,15 @@ class DownloadLink(models.Model):
     held_until = models.DateTimeField(null=True, blank=True, editable=False)
     sent = models.BigIntegerField(default=0, editable=False, help_text="Bytes sent, repeated ones included.")
     served_until = models.BigIntegerField(default=0, editable=False, help_text="Bytes served without a gap.")
+    untold = models.UUIDField(null=True, editable=False, help_text="The access that used it up, until that is told.")
 
     objects = DownloadLinkQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index(fields=["company", "id"], name="link_company_id")]  # exports, in keyset order
+        indexes = [
+            models.Index(fields=["company", "id"], name="link_company_id"),  # exports, in keyset order
+            models.Index(fields=["id"], name="link_untold", condition=Q(untold__isnull=False)),  # housekeeping
+        ]
 
     def __str__(self) -> str:
         return f"{self.archive_id} until {self.expires_at:%Y-%m-%d %H:%M}"
@@ -170,7 +185,7 @@ class DownloadLink(models.Model):
         if start == 0:
             free = free.filter(Q(held_until=None) | Q(held_until__lte=now), used_at=None)
         else:
-            free = free.filter(Q(used_at=None) | Q(used_at__gt=now - CONTINUABLE_FOR))
+            free = free.filter(Q(used_at=None) | Q(used_at__gt=now - CONTINUABLE_FOR), served_until__gte=start)
         holder = uuid7()
         if not free.update(holder=holder, held_until=now + HELD_FOR):
             return None
@@ -191,11 +206,35 @@ class DownloadLink(models.Model):
         held = DownloadLink.objects.filter(pk=self.pk, holder=holder)
         return bool(held.update(holder=None, held_until=None))
 
+    @transaction.atomic
     def finish(self, *, holder: uuid.UUID, now: datetime) -> bool:
-        """End the hold of a response that ended normally with the last byte; says whether that used the link up."""
-        held = DownloadLink.objects.filter(pk=self.pk, holder=holder)
-        whole = held.filter(used_at=None, served_until__gte=self.archive.size)
-        return bool(whole.update(used_at=now, holder=None, held_until=None))
+        """End the hold of a response that ended normally with the last byte; says whether that used the link up.
+
+        It does so even where another response has taken the hold over since: the last byte has left.
+        """
+        whole = DownloadLink.objects.filter(pk=self.pk, used_at=None, served_until__gte=self.archive.size)
+        used = bool(whole.update(used_at=now, untold=holder))
+        self.let_go(holder=holder)
+        if used:
+            self.untold = holder
+        return used
+
+    def tell_downloaded(self, *, now: datetime) -> bool:
+        """Tell that the link was used; says whether that was still to be told. While the chain is busy, it stays so."""
+        if self.untold is None:
+            return False
+        untold = DownloadLink.objects.filter(pk=self.pk, untold=self.untold)
+        try:
+            with transaction.atomic():
+                if not untold.update(untold=None):
+                    return False
+                address = self.accesses.get(pk=self.untold).address
+                facts = {"jobId": self.archive.job_id, "linkId": self.pk, "address": address}
+                tell(self.company, "gdpr.export.downloaded", now=now, **facts)
+        except ChainBusy as error:
+            logger.warning("The download by the link %s is told later, by housekeeping: %s", self.pk, error)
+            return False
+        return True
 
 
 def digest(token: str) -> str:

@@ -1,22 +1,25 @@
 import hashlib
 import io
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import connection
+from django.db import connection, transaction
 from django.test import AsyncClient
 from django.utils import timezone
 
-from audit.models import AuditEvent
+from audit.models import AuditEvent, company
 from gdpr import downloading
 from gdpr.clients import Client
 from gdpr.downloading import CHUNK, LAST, TakenOver
 from gdpr.models import DownloadLink, ExportArchive
+from hyrelog import housekeeping
 from hyrelog.ops.logs import RedactingFormatter
 from tests.api import Api
 from tests.conftest import Tenant
@@ -151,10 +154,105 @@ def test_a_used_link_still_serves_the_end_to_who_lost_it_for_ten_minutes(url: st
     assert get(url, range="bytes=1000-")[0].status_code == 410
 
 
-def test_the_end_without_what_comes_before_it_does_not_use_a_link_up(url: str) -> None:
+@pytest.mark.parametrize("asked", ["bytes=1001-", "bytes=2000-2999", "bytes=-5"])
+def test_nothing_is_served_behind_bytes_that_were_not(url: str, asked: str) -> None:
     get(url, range="bytes=0-999")
-    get(url, range="bytes=2000-")
+    refused, error = get(url, range=asked)
+    assert (refused.status_code, refused.json()["code"]) == (409, "gap")
+    assert b"`Range: bytes=1000-`" in error
+    assert get(url, "head", range=asked)[0].status_code == 409
+    assert DownloadLink.objects.get().served_until == 1000
+    response, rest = get(url, range="bytes=1000-")
+    assert (response.status_code, rest) == (206, CONTENT[1000:])
+    assert AuditEvent.objects.filter(action="gdpr.export.downloaded").count() == 1
+
+
+def test_a_copy_without_its_first_byte_is_not_to_be_had(url: str) -> None:
+    for _ in range(3):
+        assert get(url, range="bytes=1-")[0].status_code == 409
+    link = DownloadLink.objects.get()
+    assert (link.sent, link.holder) == (0, None)
+    assert {access.refusal.endswith("`Range: bytes=0-`.") for access in link.accesses.all()} == {True}
+    assert link.begin(start=1, end=len(CONTENT), client=Client(), now=timezone.now()) is None
+
+
+def test_a_part_that_is_refused_does_not_end_the_one_that_is_served(url: str) -> None:
+    async def both() -> bytes:
+        first: Any = await AsyncClient().get(url)
+        taken = await anext(first.streaming_content)
+        part = await AsyncClient().get(url, headers={"range": f"bytes={len(CONTENT) // 2}-"})
+        assert part.status_code == 409
+        return bytes(taken + b"".join([chunk async for chunk in first.streaming_content]))
+
+    assert async_to_sync(both)() == CONTENT
+    assert DownloadLink.objects.get().used_at
+
+
+def test_all_bytes_in_parts_use_a_link_up(url: str) -> None:
+    step = len(CONTENT) // 4 + 1
+    for start in range(0, len(CONTENT), step):
+        assert get(url, range=f"bytes={max(0, start - 10)}-{start + step - 1}")[0].status_code == 206
+    assert DownloadLink.objects.get().used_at
+    assert get(url)[0].status_code == 410
+    assert AuditEvent.objects.filter(action="gdpr.export.downloaded").count() == 1
+
+
+def test_whoever_was_served_the_last_byte_used_the_link_though_another_took_over(url: str) -> None:
+    link = DownloadLink.objects.get()
+    first = link.begin(start=0, end=len(CONTENT), client=Client(address="192.0.2.1"), now=timezone.now())
+    assert first
+    assert link.note(holder=first, start=0, end=len(CONTENT), now=timezone.now())
+    second = link.begin(start=1, end=len(CONTENT), client=Client(), now=timezone.now())
+    assert second
+    assert link.finish(holder=first, now=timezone.now())
+    link.refresh_from_db()
+    assert (link.holder, link.untold) == (second, first)
+    assert link.let_go(holder=second)
+    assert get(url)[0].status_code == 410
+
+
+@contextmanager
+def busy_chain() -> Iterator[None]:
+    """Somebody else appends to the company's system chain all the while."""
+    head = DownloadLink.objects.get().company.system_workspace.chain_head
+    held, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            head.lock()
+            held.set()
+            over.wait(60)
+        connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(10)
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_a_busy_chain_lets_no_link_be_used_twice_and_its_use_is_told_later_and_once(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(company, "PATIENCE", "100ms")
+    with busy_chain():
+        assert get(url)[1] == CONTENT
+        link = DownloadLink.objects.get()
+        assert link.used_at
+        assert get(url)[0].status_code == 410
+        assert get(url, range="bytes=1000-")[0].status_code == 206  # another response in between
+        assert DownloadLink.objects.tell_downloads(now=timezone.now()) == 0
     assert not AuditEvent.objects.filter(action="gdpr.export.downloaded").exists()
+    first = link.accesses.earliest("id")
+    assert DownloadLink.objects.get().untold == first.id
+    assert housekeeping.run(now=timezone.now())["downloads"] == 1
+    assert link.tell_downloaded(now=timezone.now()) is False
+    assert housekeeping.run(now=timezone.now())["downloads"] == 0
+    (told,) = AuditEvent.objects.filter(action="gdpr.export.downloaded")
+    assert (told.payload or {})["linkId"] == str(link.id)
 
 
 def test_revoking_a_link_ends_what_it_serves(url: str) -> None:
@@ -206,6 +304,7 @@ def test_the_token_is_kept_only_as_a_hash(url: str) -> None:
     ],
 )
 def test_ranges(url: str, asked: str, expected: bytes, shown: str) -> None:
+    async_to_sync(take)(url, 6)  # all of it, which broke with its last bytes
     response, body = get(url, range=asked)
     assert (response.status_code, body, response.headers["content-range"]) == (206, expected, shown)
 
@@ -233,7 +332,7 @@ def test_a_broken_transfer_can_be_finished_and_then_the_link_is_used(url: str) -
 
 
 def test_the_last_bytes_alone_do_not_use_a_link_up(url: str) -> None:
-    get(url, range="bytes=-5")
+    assert get(url, range="bytes=-5")[0].status_code == 409
     assert get(url)[0].status_code == 200
 
 

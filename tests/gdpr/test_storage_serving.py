@@ -3,14 +3,14 @@
 import hashlib
 import zipfile
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.test import AsyncClient
-from django.utils import timezone
 
+from audit.models import AuditEvent
+from audit.models import AuditEvent
 from gdpr import downloading, storage
 from gdpr.handlers import UNAVAILABLE
 from gdpr.models import DownloadLink, ExportArchive
@@ -144,12 +144,13 @@ def test_an_expired_archive_is_deleted_from_the_bucket(work: Work, bucket: S3Buc
     assert bucket.keys == []
 
 
-def test_an_expired_archive_that_the_bucket_lacks_is_simply_gone(work: Work, bucket: S3Bucket) -> None:
+def test_an_expired_archive_that_the_bucket_lacks_is_told_as_missing(work: Work, bucket: S3Bucket) -> None:
     archive = work().archive
     storage.delete(archive.file)
     assert ExportArchive.objects.expire(now=archive.expires_at) == 1
     archive.refresh_from_db()
     assert archive.status == "EXPIRED"
+    assert AuditEvent.objects.get(action="gdpr.export.purged").payload["reason"] == "missing"
 
 
 def test_an_archive_that_expires_while_the_bucket_does_not_answer_is_deleted_later(
@@ -159,7 +160,10 @@ def test_an_archive_that_expires_while_the_bucket_does_not_answer_is_deleted_lat
     with bucket.refusing_strangers(), pytest.raises(storage.StorageUnavailable):
         ExportArchive.objects.expire(now=archive.expires_at)
     archive.refresh_from_db()
-    assert archive.status == "EXPIRED"
+    assert (archive.status, archive.purging) == ("EXPIRED", "expired")
     assert len(bucket.keys) == 1
-    ExportArchive.objects.expire(now=timezone.now() + timedelta(days=2))  # a stray by now
+    purged = AuditEvent.objects.filter(action="gdpr.export.purged")
+    assert not purged.exists()
+    ExportArchive.objects.expire(now=archive.expires_at)
     assert bucket.keys == []
+    assert purged.count() == 1

@@ -193,7 +193,7 @@ def test_an_archive_whose_file_is_elsewhere_was_not_purged(tenant: Tenant, work:
     assert len(events("gdpr.export.purged")) == 1
 
 
-def test_a_busy_company_keeps_no_other_s_archive(
+def test_a_busy_company_keeps_no_file_and_is_told_later_and_once(
     tenant: Tenant, other_tenant: Tenant, work: Work, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archives = []
@@ -209,10 +209,43 @@ def test_a_busy_company_keeps_no_other_s_archive(
 
     with monkeypatch.context() as patch:
         patch.setattr(ChainHead, "lock", lock_unless_busy)
-        assert ExportArchive.objects.expire(now=archives[1].expires_at) == 1
-    assert [path.name for path in folder.iterdir()] == [archives[0].file]
-    assert ExportArchive.objects.get(pk=archives[0].pk).status == "READY"
-    assert ExportArchive.objects.expire(now=archives[1].expires_at) == 1
+        assert ExportArchive.objects.expire(now=archives[1].expires_at) == 2
+    assert list(folder.iterdir()) == []
+    assert [fact["jobId"] for fact in events("gdpr.export.purged")] == [str(archives[1].job_id)]
+    for _ in range(2):
+        assert ExportArchive.objects.expire(now=archives[1].expires_at) == 0
+    assert [fact["jobId"] for fact in events("gdpr.export.purged")] == [str(one.job_id) for one in reversed(archives)]
+
+
+def test_a_file_that_cannot_be_deleted_is_not_told_as_purged_before_it_is_gone(
+    tenant: Tenant, work: Work, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(tenant)
+    archive = work().archive
+
+    def refuse(_: str) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "delete", refuse)
+        assert archive.expire(now=timezone.now(), reason="an operator's decision")
+        assert ExportArchive.objects.expire(now=timezone.now()) == 0
+    assert archive.purging
+    assert not archive.downloadable(now=timezone.now())
+    assert (events("gdpr.export.purged"), [path.name for path in folder.iterdir()]) == ([], [archive.file])
+    for _ in range(2):
+        assert ExportArchive.objects.expire(now=timezone.now()) == 0
+    assert list(folder.iterdir()) == []
+    assert [fact["reason"] for fact in events("gdpr.export.purged")] == ["an operator's decision"]
+
+
+def test_one_that_died_between_deleting_and_telling_is_told_later(tenant: Tenant, work: Work, folder: Path) -> None:
+    ask(tenant)
+    archive = work().archive
+    ExportArchive.objects.update(status="EXPIRED", purging="expired")
+    (folder / archive.file).unlink()
+    ExportArchive.objects.expire(now=timezone.now())
+    assert [fact["reason"] for fact in events("gdpr.export.purged")] == ["expired"]
 
 
 def test_a_purge_that_is_not_committed_deletes_no_file(
