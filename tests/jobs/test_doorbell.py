@@ -95,12 +95,12 @@ def test_the_poll_rings_no_lane_without_due_work(broker: redis.Redis, tenant: Te
 def test_a_lane_that_cannot_be_rescued_is_rung_all_the_same_and_so_are_those_after_it(
     broker: redis.Redis, tenant: Tenant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(**_: Any) -> int:
+    def broken(**_: Any) -> Any:
         raise RuntimeError("no luck")
 
     monkeypatch.setattr(lanes, "_lanes", dict(lanes._lanes))
-    for name, broken_parts in {"jobs": {"rescue": broken}, "exports": {"next_due": broken}}.items():
-        lanes._lanes[name] = replace(lanes._lanes[name], **broken_parts)
+    lanes._lanes["jobs"] = replace(lanes._lanes["jobs"], rescue=broken)
+    lanes._lanes["exports"] = replace(lanes._lanes["exports"], next_due=broken)
     Webhook.objects.register(company=tenant.company, url="https://example.com/")
     tenant.record()
     job_in(tenant)
