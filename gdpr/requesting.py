@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils.crypto import salted_hmac
 
 from audit.models import Company
@@ -52,8 +53,9 @@ def request_export(  # noqa: PLR0913  all that a request says
     key = scope_key(subject)
     if active := requests.filter(job__in=Job.objects.active_with(company=company.pk, job_type=EXPORT, key=key)).first():
         return active, False
-    # One that failed uses up nothing. One that its company cancelled does: request and cancel would go on for ever.
-    counted = requests.exclude(job__status=Job.Status.FAILED)
+    # One that failed uses up nothing, unless its archive is on record all the same. One that its company cancelled
+    # does: request and cancel would go on for ever.
+    counted = requests.filter(~Q(job__status=Job.Status.FAILED) | Q(job__archive__isnull=False))
     recent = counted.filter(created_at__gt=now - DAY).order_by("created_at")
     if len(recent) >= settings.GDPR_EXPORTS_PER_DAY:
         limit = settings.GDPR_EXPORTS_PER_DAY

@@ -61,6 +61,8 @@ def told_failed(job: "Job", now: datetime) -> None:
     asked: ExportRequest | None = getattr(job, "export_request", None)
     if asked is None:  # whatever made this job, nobody requested an export by it
         return
+    if asked.is_answered():  # only the settling was lost, or came too late: READY was told, and holds
+        return
     reason = job.error[:MOST_REASON]
     tell(asked.company, "gdpr.export.failed", now=now, jobId=job.pk, scope=asked.scope, reason=reason)
     _write(asked, "Your export has failed", _FAILED, now=now, reason=reason, due=_in_words(asked.due_at))

@@ -3,7 +3,9 @@
 The truth is the rows; a lane's bell only says that there may be some.
 """
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -46,6 +48,8 @@ class Lane:
 
 _lanes: dict[str, Lane] = {}
 
+logger = logging.getLogger(__name__)
+
 
 def register(lane: Lane) -> None:
     """Add a lane; each app does it in its `apps.py`."""
@@ -58,12 +62,24 @@ def names() -> tuple[str, ...]:
 
 
 def poll(chosen: Iterable[str], *, now: datetime) -> None:
-    """Take back orphans, and ring each chosen lane that has due work."""
+    """Take back orphans, and ring each chosen lane that has due work.
+
+    What one raises is logged, and keeps neither its own bell nor the other lanes waiting.
+    """
     for name in chosen:
-        lane = _lanes[name]
-        if rescued := lane.rescue(now=now):
-            notice("lane.rescued", lane=name, count=rescued)
-        ring_if_due(name, now=now, again=True)
+        with _logged(name):
+            if rescued := _lanes[name].rescue(now=now):
+                notice("lane.rescued", lane=name, count=rescued)
+        with _logged(name):
+            ring_if_due(name, now=now, again=True)
+
+
+@contextmanager
+def _logged(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        logger.exception("The poll failed at the lane %r; it goes on with the rest.", name)
 
 
 def slot_given_back(*, now: datetime) -> None:

@@ -48,7 +48,8 @@ def due(asked: Any, *, now: datetime) -> SafeString:
     """By when the person must be answered; marked where that is soon, or over. `asked` is annotated by `brief`."""
     day, extended = localize(asked.due_at.date()), ", extended" if asked.extended_at else ""
     if not asked.owed:
-        says = "cancelled" if asked.job.status == Job.Status.CANCELLED else "answered"
+        cancelled = asked.job.status == Job.Status.CANCELLED and archive_of(asked.job) is None
+        says = "cancelled" if cancelled else "answered"
         told = f"{says}; was due {day}"
     elif asked.due_at < now:
         says, told = "overdue", f"OVERDUE since {day}"

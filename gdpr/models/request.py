@@ -45,12 +45,13 @@ class ExportRequestQuerySet(models.QuerySet["ExportRequest"]):
     def unanswered(self) -> "ExportRequestQuerySet":
         """Those that still owe an archive; what its company cancelled does not.
 
-        What failed does, until a later request of the same scope is answered.
+        What failed does, until a later request of the same scope is answered; unless its own archive is on record.
         """
         job = {"company": OuterRef("company"), "type": OuterRef("job__type"), "key": OuterRef("job__key")}
-        later = Job.objects.filter(**job, id__gt=OuterRef("job_id"), status=Job.Status.COMPLETED)
+        done = Q(status=Job.Status.COMPLETED) | Q(archive__isnull=False)
+        later = Job.objects.filter(done, **job, id__gt=OuterRef("job_id"))
         failed = Q(job__status=Job.Status.FAILED)
-        return self.filter(Q(job__status__in=ACTIVE) | failed & ~Exists(later))
+        return self.filter(Q(job__status__in=ACTIVE) | failed & ~Exists(later), job__archive__isnull=True)
 
     def overdue(self, *, now: datetime) -> "ExportRequestQuerySet":
         return self.unanswered().filter(due_at__lt=now)
@@ -62,7 +63,8 @@ class ExportRequestQuerySet(models.QuerySet["ExportRequest"]):
         return self.unanswered().filter(due_at__gte=now + SOON)
 
     def answered(self) -> "ExportRequestQuerySet":
-        return self.filter(job__status=Job.Status.COMPLETED)
+        """Those whose archive is on record, whatever became of the job after that: its process may have died."""
+        return self.filter(Q(job__status=Job.Status.COMPLETED) | Q(job__archive__isnull=False))
 
 
 class ExportRequest(models.Model):
@@ -102,6 +104,9 @@ class ExportRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.scope} {self.job_id}"
+
+    def is_answered(self) -> bool:
+        return ExportRequest.objects.answered().filter(pk=self.pk).exists()
 
     def extendable(self, *, now: datetime) -> bool:
         """Whether `extend` would do it now."""

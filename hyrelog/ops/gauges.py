@@ -198,12 +198,14 @@ GAUGES = (
              WHERE completed_at IS NOT NULL AND type = 'gdpr.export' AND status = 'FAILED' AND NOT EXISTS (
                 SELECT FROM jobs_job AS later
                 WHERE later.company_id = failed.company_id AND later.type = 'gdpr.export' AND later.id > failed.id
-                    AND later.key = failed.key AND later.status = 'COMPLETED'
+                    AND later.key = failed.key AND (later.status = 'COMPLETED' OR EXISTS (
+                        SELECT FROM gdpr_exportarchive WHERE job_id = later.id
+                    ))
              )
              ORDER BY completed_at DESC {_IN_ORDER})
         )
         SELECT count(*) FROM owing JOIN gdpr_exportrequest AS request ON request.job_id = owing.id
-        WHERE request.due_at < now()
+        WHERE request.due_at < now() AND NOT EXISTS (SELECT FROM gdpr_exportarchive WHERE job_id = owing.id)
         """,  # noqa: S608  all of it is written here
     ),
     Gauge(

@@ -77,6 +77,14 @@ def test_what_is_urgent_is_marked_in_the_list_and_on_the_page(
     assert "OVERDUE since" in listed
 
 
+def test_what_has_an_archive_is_shown_as_answered_whatever_became_of_its_job(operator: Client, tenant: Tenant) -> None:
+    for status in ("FAILED", "CANCELLED"):
+        asked = made(tenant.company, status, due=timezone.now() - HOUR)
+        archived(asked)
+        assert 'data-due="answered"' in text_of(operator, page(asked))
+    assert len(shown(operator, due="answered")) == 2
+
+
 def test_the_banner_counts_what_is_urgent_and_leads_to_it(
     operator: Client, due: dict[str, list[ExportRequest]]
 ) -> None:

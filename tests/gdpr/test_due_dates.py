@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from gdpr.subjects import Subject
 from hyrelog.ops.gauges import GAUGES
 from jobs.models import Job
 from tests.conftest import NOON, Tenant
+from tests.gdpr.officers import archived
 from tests.hyrelog.test_metrics import scrape
 from tests.threads import begin_until_it_waits
 
@@ -151,6 +153,20 @@ def test_a_request_that_failed_is_answered_by_a_later_one_of_its_scope(tenant: T
     assert overdue(now=now) == 2
     ended(again.job, "COMPLETED")
     assert overdue(now=now) == 0
+
+
+def test_what_has_an_archive_is_answered_though_its_job_failed(tenant: Tenant, tmp_path: Path, settings: Any) -> None:
+    settings.EXPORT_STORAGE = str(tmp_path)
+    now = timezone.now()
+    failed = ask(tenant, now=now - timedelta(days=50), actor_id="u1")
+    ended(failed.job, "FAILED")
+    answered = ask(tenant, now=now - timedelta(days=40), actor_id="u1")
+    ended(answered.job, "FAILED")
+    assert overdue(now=now) == 2
+    archived(answered)
+    assert overdue(now=now) == 0
+    assert list(ExportRequest.objects.answered()) == [answered]
+    assert not answered.extendable(now=answered.created_at)
 
 
 def test_an_earlier_one_does_not_answer_a_request(tenant: Tenant) -> None:

@@ -3,6 +3,7 @@
 import json
 import uuid
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from gdpr.subjects import Subject
 from jobs.models import Job
 from tests.api import Api
 from tests.conftest import Tenant
+from tests.gdpr.officers import archived
 from tests.threads import begin_until_it_waits
 
 REQUEST, EXPORTS = "/v1/key/company/gdpr/export", "/v1/key/company/gdpr/exports"
@@ -167,6 +169,17 @@ def test_the_day_s_limit_says_when_to_come_back(api: Api, settings: Any) -> None
     assert 0 < int(refused.headers["retry-after"]) <= 86_400
     # One that runs is still answered with.
     assert ask(api, {"actorId": "u1"}).status_code == 202
+
+
+def test_a_failed_export_uses_up_nothing_of_the_limit_unless_there_is_an_archive_of_it(
+    api: Api, settings: Any, tmp_path: Path
+) -> None:
+    settings.GDPR_EXPORTS_PER_DAY, settings.EXPORT_STORAGE = 1, str(tmp_path)
+    for _ in range(2):
+        assert ask(api, ADA).status_code == 202
+        Job.objects.filter(type=EXPORT).update(status="FAILED", completed_at=timezone.now())
+    archived(ExportRequest.objects.latest("job_id"))
+    assert ask(api, ADA).status_code == 429
 
 
 def test_the_same_idempotency_key_with_another_person_is_a_conflict(api: Api) -> None:

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import redis
@@ -13,6 +15,7 @@ from jobs import doorbell, lanes, worker
 from jobs.models import Tick
 from jobs.worker import poll_if_beat_is_silent
 from tests.conftest import NOON, Tenant, open_tenant
+from tests.jobs.rows import job_in
 from webhooks.models import Webhook, WebhookDelivery
 
 LANE = "webhooks"
@@ -87,6 +90,24 @@ def test_the_poll_rings_no_lane_without_due_work(broker: redis.Redis, tenant: Te
     lanes.poll(lanes.names(), now=NOON - timedelta(seconds=1))
     assert rung(broker) == 0
     assert broker.llen("exports") == 0
+
+
+def test_a_lane_that_cannot_be_rescued_is_rung_all_the_same_and_so_are_those_after_it(
+    broker: redis.Redis, tenant: Tenant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(**_: Any) -> Any:
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr(lanes, "_lanes", dict(lanes._lanes))
+    lanes._lanes["jobs"] = replace(lanes._lanes["jobs"], rescue=broken)
+    lanes._lanes["exports"] = replace(lanes._lanes["exports"], next_due=broken)
+    Webhook.objects.register(company=tenant.company, url="https://example.com/")
+    tenant.record()
+    job_in(tenant)
+    lanes.poll(["jobs", "exports", LANE], now=NOON)
+    assert rung(broker) == 1
+    assert broker.llen("jobs") == 1
+    assert [record.args for record in caplog.records if record.name == "jobs.lanes"] == [("jobs",), ("exports",)]
 
 
 def test_the_bell_rings_on_commit_and_not_for_what_was_rolled_back(committed: None, broker: redis.Redis) -> None:
