@@ -1045,11 +1045,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
     Raises ValueError if there is none, OSError if the file cannot be read.
     """
-    data: bytes | None = b"PK"
+    data: bytes | None = None
     if not path.is_dir():
         with path.open("rb") as file:
             data = file.read(MOST_TEXT + 1)
-    if data.startswith(b"PK"):
+    if data is None or data.startswith(b"PK"):
         try:
             with _opened(path) as source:
                 data = _Run(source, Report(), {}, lambda _: None).whole(MANIFEST, most=MOST_TEXT)
