@@ -20,7 +20,6 @@ import re
 import stat
 import struct
 import sys
-import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -37,7 +36,7 @@ CHUNK = 256 * 1024
 MOST_TEXT = 32 * 1024 * 1024
 """Bytes of a line and of the manifest. An event has at most 2 Mi characters, of at most six bytes each."""
 MOST_DIRECTORY = 1024 * 1024
-"""Bytes of a zip's directory, and of any other read from a zip."""
+"""Bytes of a zip's directory."""
 MOST_SHOWN = 50
 """Faults that are kept, chains that are named; the rest is counted."""
 MOST_TOLD = 2_000
@@ -408,71 +407,69 @@ class _Damaged(Exception):
     """A file of the archive cannot be read as one."""
 
 
-_DAMAGE = (
-    _Damaged,
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    LookupError,
-    OverflowError,
-)
-"""What zipfile raises for damaged zips. OSError is not among them: a disk that fails is no fault of the archive."""
+_DAMAGE = (_Damaged, struct.error, zlib.error)
+"""What a damaged archive raises. OSError is not among them: a disk that fails is no fault of the archive."""
+
+_LOCAL_HEADER, _DIRECTORY_ENTRY = struct.Struct("<4s5H3L2H"), struct.Struct("<4s6H3L5H2L")
+_END, _END64, _LOCATOR = struct.Struct("<4s4H2LH"), struct.Struct("<4sQ2H2L4Q"), struct.Struct("<4sLQL")
+_IN_ZIP64 = 0xFFFFFFFF
+"""What stands in place of a number that is too large for its field, and stands in a Zip64 one."""
 
 
-class _BoundedFile:
-    """A zip's file for zipfile, which would read a directory of any size at once."""
+class _Entry(NamedTuple):
+    """A file of a zip as the directory has it; `shared` (flags, method, time, date) stand before the file too."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.tell, self.seekable = file.tell, file.seekable
+    name: str
+    shared: list[int]
+    crc: int
+    packed: int
+    size: int
+    start: int
 
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(min(size, MOST_DIRECTORY + 1) if size >= 0 else MOST_DIRECTORY + 1)
-        if len(data) > MOST_DIRECTORY:
-            raise _Damaged(f"the zip's directory has more than {MOST_DIRECTORY:,} bytes")
-        return data
 
-    def seek(self, offset: int, whence: int = 0) -> int:
-        if whence == 0 and offset < 0:
-            raise _Damaged("the zip points to before its beginning")
-        return self._file.seek(offset, whence)
-
-    def close(self) -> None:
-        """The file belongs to the caller."""
+def _entries(directory: bytes) -> Iterator[_Entry]:
+    at = 0
+    while at < len(directory):
+        fields = _DIRECTORY_ENTRY.unpack_from(directory, at)
+        signature, made, version, *shared, crc, packed, size, named, extended = fields[:12]
+        *others, attributes, start = fields[12:]
+        at += _DIRECTORY_ENTRY.size + named + extended
+        name = directory[at - extended - named : at - extended].decode("latin-1")
+        large = [size, packed, start].count(_IN_ZIP64)
+        zip64 = struct.pack("<HH", 1, 8 * large) if large else b""
+        if (
+            (signature, made >> 8, others) != (b"PK\x01\x02", 3, [0, 0, 0])  # by Unix, whose attributes follow
+            or (version not in (20, 45) or shared[0] not in (0, 8) or shared[1] != zlib.DEFLATED)
+            or (attributes & ~(0o100777 << 16) or not name.isascii())  # no folder, no link
+            or (directory[at - extended : at - 8 * large] != zip64 or at > len(directory))
+        ):
+            raise _Damaged(f"{name} stands in the zip's directory in another way than docs/archive.md says")
+        larger = iter(struct.unpack_from(f"<{large}Q", directory, at - 8 * large))
+        size, packed, start = (next(larger) if value == _IN_ZIP64 else value for value in (size, packed, start))
+        yield _Entry(name, shared, crc, packed, size, start)
 
 
 class _Zip:
-    def __init__(self, file: IO[bytes], report: Report) -> None:
-        self._zip = zipfile.ZipFile(_BoundedFile(file))
-        self._entries: dict[str, zipfile.ZipInfo] = {}
-        entries = self._zip.infolist()
-        for entry in entries:
-            name = entry.orig_filename
-            if name in self._entries:
-                report.fault(name, "stands in the zip twice")
-            if entry.flag_bits & 0x1:
-                report.fault(name, "is encrypted")
-            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                report.fault(name, "is compressed in another way than Deflate")
-            self._entries.setdefault(name, entry)
-        self._check_layout(entries, report)
+    """A zip (APPNOTE.TXT, section 4.3) of the one layout that docs/archive.md allows; any other counts as damaged.
 
-    def _check_layout(self, entries: list[zipfile.ZipInfo], report: Report) -> None:
-        """Entries that share bytes could yield petabytes; what lies around them may be read by other programs."""
+    Programs find entries in several ways: by one record or another, from the front, by names in extra fields. All find
+    the same if each byte belongs to one entry or to the directory, and whatever is said twice is said alike.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._size = file, file.seek(0, 2)
+        self._entries: dict[str, tuple[int, _Entry]] = {}
+        start, count, directory = self._read_directory()
         end = 0
-        for entry in sorted(entries, key=lambda entry: entry.header_offset):
-            if entry.header_offset < end:
-                raise _Damaged(f"{entry.orig_filename} shares bytes of the zip with another entry")
-            if end == 0 and entry.header_offset:
-                report.fault(entry.orig_filename, "is the first entry of the zip, but bytes stand before it")
-            end = entry.header_offset + 30 + len(entry.orig_filename) + entry.compress_size
-        if end > self._zip.start_dir:
-            raise _Damaged("its directory shares bytes with an entry")
-        if self._zip.comment:
-            report.fault("the zip", "it has a comment, which HyreLog does not write")
+        for entry in _entries(directory):
+            if entry.name in self._entries:
+                raise _Damaged(f"{entry.name} stands in the zip twice")
+            if entry.start != end:
+                raise _Damaged(f"{entry.name} does not begin where the entry before it ends")
+            data, end = self._locate(entry)
+            self._entries[entry.name] = data, entry
+        if (end, len(self._entries)) != (start, count):
+            raise _Damaged("the zip's directory does not begin where the last entry ends, or not all are in it")
 
     def names(self) -> Iterable[str]:
         return self._entries
@@ -480,11 +477,76 @@ class _Zip:
     def holds(self, name: str) -> bool:
         return name in self._entries
 
-    def open(self, name: str) -> IO[bytes]:
-        entry = self._entries[name]
-        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise _Damaged("it is not unpacked")
-        return self._zip.open(entry)
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """The bytes of an entry; raises for what is no Deflate, or yields something else than the directory says."""
+        at, entry = self._entries[name]
+        end = at + entry.packed
+        inflate, size, crc = zlib.decompressobj(-zlib.MAX_WBITS), 0, 0
+        while not inflate.eof:
+            packed = inflate.unconsumed_tail
+            if not packed:
+                packed = self._read(at, min(CHUNK, end - at))
+                at += len(packed)
+            chunk = inflate.decompress(packed, CHUNK)
+            size, crc = size + len(chunk), zlib.crc32(chunk, crc)
+            if chunk:
+                yield chunk
+            elif not packed:
+                break
+        if not inflate.eof or inflate.unused_data or at < end or (size, crc) != (entry.size, entry.crc):
+            raise _Damaged("its compressed bytes do not end where they must, or its size or CRC is not that of them")
+
+    def _read(self, at: int, count: int) -> bytes:
+        if at < 0 or at + count > self._size:
+            raise _Damaged("the zip points to before its beginning or behind its end")
+        self._file.seek(at)
+        data = self._file.read(count)
+        if len(data) < count:
+            raise _Damaged("the zip ends too early")
+        return data
+
+    def _read_directory(self) -> tuple[int, int, bytes]:
+        """Where the directory begins, how many entries it has, and its bytes."""
+        *_, count, size, start, _ = _END.unpack(self._read(self._size - 22, 22))
+        tail = b""
+        if self._read(self._size - 42, 4) == b"PK\x06\x07":
+            at = self._size - 98
+            *_, count, size, start = _END64.unpack(self._read(at, 56))
+            tail = _END64.pack(b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, size, start)
+            tail += _LOCATOR.pack(b"PK\x06\x07", 0, at, 1)
+        counts = [min(count, 0xFFFF)] * 2
+        tail += _END.pack(b"PK\x05\x06", 0, 0, *counts, min(size, _IN_ZIP64), min(start, _IN_ZIP64), 0)
+        end = self._size - len(tail)
+        if start + size != end or self._read(end, len(tail)) != tail:
+            raise _Damaged("the zip does not end with its directory and the record of it")
+        if size > MOST_DIRECTORY:
+            raise _Damaged(f"the zip's directory has more than {MOST_DIRECTORY:,} bytes")
+        return start, count, self._read(start, size)
+
+    def _locate(self, entry: _Entry) -> tuple[int, int]:
+        """Where an entry's compressed bytes begin, and where all that belongs to it ends."""
+        header = _LOCAL_HEADER.unpack(self._read(entry.start, _LOCAL_HEADER.size))
+        sizes = (entry.crc, entry.packed, entry.size)
+        crc, packed, size = (0, 0, 0) if entry.shared[0] else sizes  # with flag 8 they follow upon the file
+        zip64 = struct.pack("<HHQQ", 1, 16, size, packed) if header[-1] else b""
+        if zip64 and header[7] == _IN_ZIP64:  # which Python before 3.11.4 wrote only where it had to
+            packed = size = _IN_ZIP64
+        name = entry.name.encode()
+        data = entry.start + _LOCAL_HEADER.size + len(name + zip64)
+        if (
+            header != (b"PK\x03\x04", header[1], *entry.shared, crc, packed, size, len(name), len(zip64))
+            or header[1] not in (20, 45)
+            or self._read(data - len(name + zip64), len(name + zip64)) != name + zip64
+            or (not zip64 and max(sizes[1:]) >= _IN_ZIP64)
+        ):
+            raise _Damaged(f"{entry.name} begins with a header that does not agree with the zip's directory")
+        end = data + entry.packed
+        if entry.shared[0]:
+            descriptor = struct.pack("<4sL2Q" if zip64 else "<4s3L", b"PK\x07\x08", *sizes)
+            if self._read(end, len(descriptor)) != descriptor:
+                raise _Damaged(f"{entry.name} ends with sizes that do not agree with the zip's directory")
+            end += len(descriptor)
+        return data, end
 
 
 class _Folder:
@@ -500,28 +562,30 @@ class _Folder:
         path = self._path / name
         return path.exists() or path.is_symlink()
 
-    def open(self, name: str) -> IO[bytes]:
+    def chunks(self, name: str) -> Iterator[bytes]:
         path = self._path / name
         if any((self._path / part).is_symlink() for part in (name, *map(str, Path(name).parents))[:-1]):
             raise _Damaged("it is a symbolic link, which may lead anywhere")
         if not stat.S_ISREG(path.stat().st_mode):
             raise _Damaged("it is no regular file")
-        return path.open("rb")
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
 
 
 _Source = Union[_Zip, _Folder]  # noqa: UP007
 
 
 @contextlib.contextmanager
-def _opened(archive: Archive, report: Report) -> Iterator[_Source]:
-    """The files of an archive. Raises OSError, and what zipfile raises for what is no zip."""
+def _opened(archive: Archive) -> Iterator[_Source]:
+    """The files of an archive. Raises OSError, and _DAMAGE for what is no zip of HyreLog's."""
     if not isinstance(archive, (str, Path)):
-        yield _Zip(archive, report)
+        yield _Zip(archive)
     elif Path(archive).is_dir():
         yield _Folder(Path(archive))
     else:
         with Path(archive).open("rb") as file:
-            yield _Zip(file, report)
+            yield _Zip(file)
 
 
 # Reading each file once: hashed, counted, compared with what the manifest says of it
@@ -538,26 +602,20 @@ class _Run:
         self._advance = advance
 
     def chunks(self, name: str, *, most: int) -> Iterator[bytes]:
-        """A file's bytes; one more than `most` at the end if there are more than that."""
-        try:
-            file = self.source.open(name)
-        except _DAMAGE as error:
-            self.report.fault(name, f"cannot be read: {error}")
-            return
-        left = most + 1
-        with file:
-            while left:
-                try:
-                    chunk = file.read(min(CHUNK, left))
-                except _DAMAGE as error:
-                    self.report.fault(name, f"cannot be read: {error}")
-                    return
-                if not chunk:
-                    return
-                left -= len(chunk)
-                self.report.bytes += len(chunk)
-                self._advance(len(chunk))
-                yield chunk
+        """A file's bytes, at most a chunk more than `most`."""
+        chunks, size = self.source.chunks(name), 0
+        while size <= most:
+            try:
+                chunk = next(chunks, b"")
+            except _DAMAGE as error:
+                self.report.fault(name, f"cannot be read: {error}")
+                return
+            if not chunk:
+                return
+            size += len(chunk)
+            self.report.bytes += len(chunk)
+            self._advance(len(chunk))
+            yield chunk
 
     def whole(self, name: str, *, most: int) -> bytes | None:
         """A small file; None if there is none."""
@@ -927,7 +985,7 @@ def verify(
         report.unchecked.append("the signatures: no public key was given (--key)")
     with contextlib.ExitStack() as stack:
         try:
-            source = stack.enter_context(_opened(archive, report))
+            source = stack.enter_context(_opened(archive))
         except _DAMAGE as error:
             report.fault("the zip", f"cannot be read: {error}")
             return report
@@ -987,16 +1045,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
     Raises ValueError if there is none, OSError if the file cannot be read.
     """
-    report = Report()
-    if path.is_dir() or zipfile.is_zipfile(path):
-        try:
-            with _opened(path, report) as source:
-                data = _Run(source, report, {}, lambda _: None).whole(MANIFEST, most=MOST_TEXT)
-        except _DAMAGE as error:
-            raise ValueError(str(error)) from None
-    else:
+    data: bytes | None = None
+    if not path.is_dir():
         with path.open("rb") as file:
             data = file.read(MOST_TEXT + 1)
+    if data is None or data.startswith(b"PK"):
+        try:
+            with _opened(path) as source:
+                data = _Run(source, Report(), {}, lambda _: None).whole(MANIFEST, most=MOST_TEXT)
+        except _DAMAGE as error:
+            raise ValueError(str(error)) from None
     if data is None or len(data) > MOST_TEXT:
         raise ValueError("it holds no manifest.json that can be read")
     value = JsonReader().read(data)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gdpr.verify import verify
 from tests.gdpr.archives import HYRELOG, Files, company, export, unpacked, zipped
+from tests.gdpr.zips import from_the_front
 
 KEYS = [HYRELOG.key]
 ARCHIVES: list[Files] = [export(company()), export(company(), chosen=lambda row: row["seq"] != 2)]
@@ -61,6 +62,7 @@ def test_a_changed_byte_of_the_zip_is_a_fault_or_changes_no_content(place: int, 
     if verify(io.BytesIO(changed), keys=KEYS).status == 0:
         with zipfile.ZipFile(io.BytesIO(changed)) as archive:
             assert {name: archive.read(name) for name in archive.namelist()} == ARCHIVES[0]
+        assert from_the_front(changed) == ARCHIVES[0]
 
 
 @given(st.integers(0, len(ZIP) - 1))

@@ -1,17 +1,12 @@
 """Archives made to harm whoever verifies them end in faults: never in a traceback, never in an endless loop."""
 
-import io
 import json
 import os
-import struct
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from gdpr.verify import describe, verify
 from tests.gdpr.archives import EVENTS, HYRELOG, Files, company, export, relist, sign, unpacked, zipped
@@ -154,98 +149,6 @@ def test_hostile_text_does_not_reach_the_terminal() -> None:
     assert all(line.isprintable() for line in told)
     assert "Acme\\x1b[2J\\u202e\\r\\n\\u2028\\x9bOK" in told[0]
     assert any("\\x1b]0;x\\x07" in line for line in told)
-
-
-# The zip
-
-
-def with_entry(change: Callable[[zipfile.ZipFile], None]) -> io.BytesIO:
-    file = zipped(SOUND)
-    with zipfile.ZipFile(file, "a") as archive:
-        change(archive)
-    return file
-
-
-def patched(offset: int, value: bytes, *, file: io.BytesIO | None = None) -> io.BytesIO:
-    """The zip with bytes of its first directory entry replaced."""
-    data = bytearray((file or zipped(SOUND)).getvalue())
-    start = data.index(b"PK\x01\x02")
-    data[start + offset : start + offset + len(value)] = value
-    return io.BytesIO(bytes(data))
-
-
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_name_that_stands_twice_in_the_zip() -> None:
-    twice = with_entry(lambda archive: archive.writestr("README.html", SOUND["README.html"]))
-    assert faults(twice) == ["README.html: stands in the zip twice"]
-
-
-@pytest.mark.parametrize("name", ["../../x", "/x", "data/", "README.html\0x", "C:\\x"])
-def test_entries_that_are_not_listed(name: str) -> None:
-    plain = name.replace("\0", "_")
-    data = with_entry(lambda archive: archive.writestr(plain, b"")).getvalue().replace(plain.encode(), name.encode())
-    assert any("not listed in the manifest" in fault for fault in faults(io.BytesIO(data)))
-
-
-def test_an_encrypted_entry() -> None:
-    found = faults(patched(8, b"\x01\x00"))
-    assert "data/audit_company.ndjson: is encrypted" in found
-
-
-@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, 93, 99, 65535])
-def test_other_methods_of_compression_are_not_unpacked(method: int) -> None:
-    found = faults(patched(10, struct.pack("<H", method)))
-    assert "data/audit_company.ndjson: is compressed in another way than Deflate" in found
-    assert "data/audit_company.ndjson: cannot be read: it is not unpacked" in found
-
-
-def test_entries_that_share_bytes() -> None:
-    data = bytearray(zipped(SOUND).getvalue())
-    first = data.index(b"PK\x01\x02")
-    second = data.index(b"PK\x01\x02", first + 1)
-    data[second + 42 : second + 46] = data[first + 42 : first + 46]
-    assert any("shares bytes of the zip with another entry" in fault for fault in faults(io.BytesIO(bytes(data))))
-
-
-def test_bytes_around_the_entries() -> None:
-    sound = zipped(SOUND).getvalue()
-    assert any("bytes stand before it" in fault for fault in faults(io.BytesIO(b"MZ" + sound)))
-    commented = with_entry(lambda archive: setattr(archive, "comment", b"as you were"))
-    assert faults(commented) == ["the zip: it has a comment, which HyreLog does not write"]
-
-
-def test_a_directory_of_any_size_is_not_read() -> None:
-    many = io.BytesIO()
-    with zipfile.ZipFile(many, "w") as archive:
-        for number in range(25_000):
-            archive.writestr(f"{number:06}", b"")
-    assert faults(many) == ["the zip: cannot be read: the zip's directory has more than 1,048,576 bytes"]
-
-
-@given(st.data())
-@settings(max_examples=150, deadline=None)
-def test_no_field_of_a_directory_brings_it_down(data: st.DataObject) -> None:
-    offset = data.draw(st.integers(0, 60))
-    faults(patched(offset, data.draw(st.binary(min_size=1, max_size=8))))
-
-
-@given(st.binary(min_size=1, max_size=30), st.integers(1, 100))
-@settings(max_examples=150, deadline=None)
-def test_no_end_of_a_zip_brings_it_down(end: bytes, back: int) -> None:
-    data = bytearray(zipped(SOUND).getvalue())
-    data[-back : len(data) - back + len(end)] = end
-    faults(io.BytesIO(bytes(data)))
-
-
-@pytest.mark.parametrize("field", [12, 16], ids=["size", "offset"])
-@pytest.mark.parametrize("change", [1, 10, 100_000, -10])
-def test_a_zip_that_points_to_before_its_beginning(field: int, change: int, tmp_path: Path) -> None:
-    data = bytearray(zipped(SOUND).getvalue())
-    end = data.rindex(b"PK\x05\x06") + field
-    (value,) = struct.unpack_from("<L", data, end)
-    struct.pack_into("<L", data, end, value + change)
-    (tmp_path / "export.zip").write_bytes(data)  # a real file refuses what a buffer in memory takes
-    assert faults(tmp_path / "export.zip")
 
 
 # The folder
