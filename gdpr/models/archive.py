@@ -110,7 +110,7 @@ class ExportArchive(models.Model):
             )
             notice("export.file_missing", archive=self.pk, file=self.file)
             return False
-        if not storage.holds(self.file):
+        if _is_missing(self.file):
             reason = MISSING
         # The record comes first: no link serves a file that is being deleted, whenever this process dies.
         with transaction.atomic(durable=True):
@@ -149,6 +149,14 @@ class ExportArchive(models.Model):
             "createdAt": timestamp(self.created_at),
             "expiresAt": timestamp(self.expires_at),
         }
+
+
+def _is_missing(name: str) -> bool:
+    """Whether a file is not there; False where its storage does not answer."""
+    try:
+        return not storage.holds(name)
+    except OSError:
+        return False
 
 
 def _delete(name: str) -> bool:
