@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from audit.chain import timestamp
-from audit.checkpoints import Reach, Walk, checkpoint, reaches
+from audit.checkpoints import Walk, checkpoint, reaches
 from audit.models import AuditEvent, Company
 from audit.personal_data import Covered, covered, excluded
 from gdpr import describing, spreadsheet, verify
@@ -64,18 +64,17 @@ def make(order: Order, file: IO[bytes], *, clock: Clock, advance: Advance = lamb
     of each part; what it raises passes, and the file is of no use then. Raises audit.checkpoints.BrokenChain and
     MissingRows: there is no smaller archive.
     """
-    with Archive(file) as archive, ExitStack() as proofs:
+    with Archive(file) as archive, closing(Proofs()) as proofs:
         return _Making(order, archive, proofs, clock, advance).make()
 
 
 class _Making:
     """One archive in the making."""
 
-    def __init__(self, order: Order, archive: Archive, closing: ExitStack, clock: Clock, advance: Advance) -> None:
+    def __init__(self, order: Order, archive: Archive, proofs: Proofs, clock: Clock, advance: Advance) -> None:
         self._order = order
         self._archive = archive
-        self._closing = closing
-        self._proofs: list[Proofs] = []
+        self._proofs = proofs
         self._clock = clock
         self._began = clock()
         self._reaches = reaches(order.company)
@@ -114,23 +113,19 @@ class _Making:
         """Write each chain up to where it reached, and follow it; the chains as the checkpoint tells of them."""
         chains = []
         for reach in self._reaches:
-            proofs = self._proofs_of(reach) if self._order.subject else None
-            walk = Walk(reach, tree=proofs.tree if proofs else None)
-            self._write(entry, table.table, events_of_chain(table, reach), walk=walk, proofs=proofs)
+            walk = Walk(reach, tree=self._proofs.begin(reach) if self._order.subject else None)
+            self._write(entry, table.table, events_of_chain(table, reach), walk=walk)
             chains.append(walk.end())
+            if self._order.subject:
+                for _ in self._proofs.end():
+                    self._meter.tell(PROOFS)
         return chains
-
-    def _proofs_of(self, reach: Reach) -> Proofs:
-        self._proofs.append(proofs := Proofs(reach))
-        self._closing.callback(proofs.close)
-        return proofs
 
     def _write_proofs(self) -> None:
         with self._archive.table(PROOFS, table=AuditEvent._meta.db_table) as entry:  # noqa: SLF001
-            for proofs in self._proofs:
-                for rows, text in proofs.parts():
-                    entry.write(text, rows=rows)
-                    self._meter.tell(PROOFS)
+            for rows, text in self._proofs.parts():
+                entry.write(text, rows=rows)
+                self._meter.tell(PROOFS)
 
     def _write_csv(self) -> None:
         events = next(table for table in covered() if table.model is AuditEvent)
@@ -141,7 +136,7 @@ class _Making:
         if entry.rows != self._counts[events.table]:
             raise MissingRows(f"{CSV} has {entry.rows} rows; there are {self._counts[events.table]} events.")
 
-    def _write(  # noqa: PLR0913  what is read, how it is written, and what else becomes of it
+    def _write(
         self,
         entry: Entry,
         step: str,
@@ -149,13 +144,12 @@ class _Making:
         *,
         line: str = AS_JSON,
         walk: Walk | None = None,
-        proofs: Proofs | None = None,
     ) -> None:
         for part, looked_at, rows in self._read(selection, line=line, linked=walk is not None):
             then = partial(walk.take, part.links) if walk and part.links else None
             entry.write(part.text, rows=part.rows, then=then)
-            if proofs:
-                proofs.want(rows)
+            if walk:
+                self._proofs.want(rows)
             self._meter.took(step, rows=looked_at, size=len(part.text))
         entry.wait()
 

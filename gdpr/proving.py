@@ -4,40 +4,58 @@ import json
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from audit.checkpoints import Reach
 from audit.merkle import SpooledTree
+from gdpr.reading import PART_BYTES
 
 IN_MEMORY = 16 * 1024
-"""Bytes of a chain's tree, and of its list of events, that need no file."""
+"""Bytes of a chain's tree, of its list of events, and of all proofs, that need no file."""
 PART = 500
-"""Proofs that are written at a time; each has some 1,500 bytes."""
+"""Proofs that are made at a time; each has some 1,500 bytes."""
 _SEQ_BYTES = 8
 
 
 class Proofs:
-    """The tree of a chain, and which of its events are to be proved; both in temporary files where they are large."""
+    """The proofs of an export, made chain after chain; kept in a temporary file until all are to be written.
 
-    def __init__(self, reach: Reach) -> None:
-        self._reach = reach
-        self._files = [tempfile.SpooledTemporaryFile(IN_MEMORY) for _ in range(2)]  # noqa: SIM115  see `close`
-        leaves, self._wanted = self._files
-        self.tree = SpooledTree(leaves)
-        self._count = 0
+    A company may have any number of chains: two more files serve each of them in turn, for its tree and for the events
+    that are to be proved.
+    """
+
+    def __init__(self) -> None:
+        self._files = [tempfile.SpooledTemporaryFile(IN_MEMORY) for _ in range(3)]  # noqa: SIM115  see `close`
+        self._leaves, self._wanted, self._lines = self._files
+
+    def begin(self, reach: Reach) -> SpooledTree:
+        """The tree of the next chain, to be filled; nothing else may go on with the one before."""
+        for file in (self._leaves, self._wanted):
+            file.seek(0)
+            file.truncate()
+        self._reach, self._tree, self._count = reach, SpooledTree(self._leaves), 0
+        return self._tree
 
     def want(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Have these events proved, too; in ascending order of their seq."""
+        """Have these events of the chain proved, too; in ascending order of their seq."""
         for row in rows:
             self._wanted.write(uuid.UUID(row["id"]).bytes + row["seq"].to_bytes(_SEQ_BYTES, "big"))
             self._count += 1
 
-    def parts(self) -> Iterator[tuple[int, bytes]]:
-        """The proofs' lines, some at a time, and how many; once the tree is whole."""
-        proved = zip(self._events(), self.tree.paths(seq - 1 for _, seq in self._events()), strict=True)
+    def end(self) -> Iterator[int]:
+        """Make the proofs of the chain, whose tree is whole: some at a time, and how many."""
+        proved = zip(self._events(), self._tree.paths(seq - 1 for _, seq in self._events()), strict=True)
         lines = (self._line(event, seq, path) for (event, seq), path in proved)
-        while part := [line for _, line in zip(range(PART), lines, strict=False)]:
-            yield len(part), "".join(part).encode()
+        while part := list(islice(lines, PART)):
+            self._lines.write("".join(part).encode())
+            yield len(part)
+
+    def parts(self) -> Iterator[tuple[int, bytes]]:
+        """The lines of all proofs, in parts of bounded size, and how many end in each."""
+        self._lines.seek(0)
+        while text := self._lines.read(PART_BYTES):
+            yield text.count(b"\n"), text
 
     def close(self) -> None:
         """Give the files back."""
