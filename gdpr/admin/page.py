@@ -32,8 +32,8 @@ def around(asked: ExportRequest, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def _facts(asked: ExportRequest, archive: ExportArchive, *, now: datetime) -> list[tuple[str, Any]]:
-    """What is known of an archive, as long as it is kept and after."""
+def _facts(asked: Any, archive: ExportArchive, *, now: datetime) -> list[tuple[str, Any]]:
+    """What is known of an archive, as long as it is kept and after. `asked` is annotated by `brief`."""
     signed = archive.checkpoint or {}
     body = signed.get("body", {})
     return [
