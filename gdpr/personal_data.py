@@ -42,6 +42,9 @@ def _declare_notice() -> None:
             "purposes": "Why the events are recorded, and on which legal basis.",
             "sources": "Where the data comes from, if not from the person.",
             "retention": "For how long the events are kept, and what decides that.",
+            "recipients": "Who receives the data beside those whom HyreLog knows.",
+            "transfers": "To which countries the data goes, and by which safeguards.",
+            "automated_decisions": "Whether anything is decided automatically, how, and with what effect.",
             "updated_at": "When this was last changed.",
         },
     )

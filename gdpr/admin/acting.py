@@ -23,6 +23,7 @@ from gdpr.models.request import MONTHS_OF_EXTENSION
 from jobs.admin.acting import CANCEL
 from jobs.models import Job
 
+EXTENDED = "only a request without an archive, that is not overdue and was not extended before, can be extended"
 REASON = 1_000
 """Characters of a reason."""
 EXTEND, CANCEL_ONE = "gdpr.change_exportrequest", "gdpr.change_exportrequest"
@@ -115,6 +116,8 @@ class ActingAdmin(ListedAdmin):
 
     def extend(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         asked = self._asked(request, pk, EXTEND)
+        if not asked.extendable(now=timezone.now()):
+            return self._back(request, asked, f"Nothing was changed: {EXTENDED}.")
         form = ExtensionForm(request.POST if request.method == "POST" else None)
         if not form.is_valid():
             told = f"The answer becomes due {MONTHS_OF_EXTENSION} months later. That can be done once, and not undone."
@@ -124,10 +127,9 @@ class ActingAdmin(ListedAdmin):
         except ChainBusy as error:
             return self._back(request, asked, str(error))
         if not extended:
-            rule = "only a request that is not answered, is not overdue and was not extended before can be extended"
-            return self._back(request, asked, f"Nothing was changed: {rule}.")
+            return self._back(request, asked, f"Nothing was changed: {EXTENDED}.")
         self.log_change(request, asked, "Extended the due date.")
-        told = f"The answer is due {localize(asked.due_at)} now. Tell the person, and why."
+        told = f"The answer is due {localize(asked.due_at)} UTC now. Tell the person, and why."
         return self._back(request, asked, told, messages.SUCCESS)
 
     def expire(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:

@@ -29,7 +29,7 @@ class DueFilter(admin.SimpleListFilter):
     title = parameter_name = DUE
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [*UNANSWERED.items(), ("answered", "answered")]
+        return [*UNANSWERED.items(), ("answered", "archive made")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
         requests, now = cast("ExportRequestQuerySet", queryset), timezone.now()
@@ -42,4 +42,22 @@ class DueFilter(admin.SimpleListFilter):
                 return requests.due_later(now=now)
             case "answered":
                 return requests.answered()
+        return requests
+
+
+class DownloadFilter(admin.SimpleListFilter):
+    title = parameter_name = "download"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [("done", "downloaded"), ("waiting", "not yet"), ("never", "never: the archive expired")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        requests, now = cast("ExportRequestQuerySet", queryset), timezone.now()
+        match self.value():
+            case "done":
+                return requests.downloaded()
+            case "waiting":
+                return requests.waiting_for_download(now=now)
+            case "never":
+                return requests.never_downloaded(now=now)
         return requests

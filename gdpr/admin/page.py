@@ -20,7 +20,7 @@ def around(asked: ExportRequest, *, now: datetime) -> dict[str, Any]:
     told = showing.moving(asked, now=now)
     return {
         "archive": archive,
-        "facts": _facts(archive, now=now) if archive else [],
+        "facts": _facts(asked, archive, now=now) if archive else [],
         "links": _links(archive, now=now) if archive else [],
         "links_shown": LINKS,
         "accesses": _accesses(archive) if archive else [],
@@ -32,21 +32,30 @@ def around(asked: ExportRequest, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def _facts(archive: ExportArchive, *, now: datetime) -> list[tuple[str, Any]]:
-    """What is known of an archive, as long as it is kept and after."""
+def _facts(asked: Any, archive: ExportArchive, *, now: datetime) -> list[tuple[str, Any]]:
+    """What is known of an archive, as long as it is kept and after. `asked` is annotated by `brief`."""
     signed = archive.checkpoint or {}
     body = signed.get("body", {})
     return [
-        ("State", showing.archive_state(archive, now=now)),
+        ("State", showing.archive_state(asked, now=now)),
         ("Size", f"{archive.size:,} bytes"),
         ("SHA-256", format_html("<code>{}</code>", archive.sha256)),
         ("Made", archive.created_at),
-        ("Kept until", archive.expires_at),
+        _kept(archive, now=now),
+        ("Downloaded", "yes, completely" if asked.downloaded else "no"),
         ("Checkpoint issued", body.get("issuedAt", "-")),
         ("Checkpoint's key", format_html("<code>{}</code>", signed.get("keyId", "-"))),
         ("Chains in the checkpoint", len(body.get("chains", [])) if body else "-"),
         ("Rows by table", showing.table(archive.counts)),
     ]
+
+
+def _kept(archive: ExportArchive, *, now: datetime) -> tuple[str, Any]:
+    if archive.status == ExportArchive.Status.EXPIRED:
+        return "File", "deleted; the events of the company's system workspace say when, and why"
+    if archive.downloadable(now=now):
+        return "Kept until", archive.expires_at
+    return "File", "expired; housekeeping deletes it soon"
 
 
 def _links(archive: ExportArchive, *, now: datetime) -> list[dict[str, Any]]:

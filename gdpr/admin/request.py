@@ -11,7 +11,8 @@ from django.utils.safestring import SafeString
 
 from gdpr.admin import showing
 from gdpr.admin.acting import ActingAdmin
-from gdpr.admin.filters import CompanyFilter, DueFilter, is_by_due_date
+from gdpr.admin.choosing import companies
+from gdpr.admin.filters import CompanyFilter, DownloadFilter, DueFilter, is_by_due_date
 from gdpr.admin.page import around
 from gdpr.admin.requesting import RequestingAdmin
 from gdpr.admin.searching import SearchedAdmin
@@ -28,11 +29,15 @@ LARGE = ("payload", "secrets", "result", "traceback", "follow_up", "archive__cou
 
 
 def brief(requests: QuerySet[ExportRequest]) -> QuerySet[ExportRequest]:
-    """With the job, and of what it notes while it runs only how much it has read; and whether it owes an answer."""
+    """With the job, and of what it notes while it runs only how much it has read; whether it owes an answer
+    and whether anybody downloaded it.
+    """
     amounts = {"rows": "rows", "rows_expected": "expectedRows", "bytes": "bytes", "bytes_expected": "expectedBytes"}
     noted = {name: F(f"job__result__{key}") for name, key in amounts.items()}
     owed = Exists(ExportRequest.objects.unanswered().filter(pk=OuterRef("pk")))
-    with_job = requests.select_related("company", "job__archive").annotate(owed=owed, **noted)
+    downloaded = Exists(ExportRequest.objects.downloaded().filter(pk=OuterRef("pk")))
+    marked = requests.annotate(owed=owed, downloaded=downloaded, **noted)
+    with_job = marked.select_related("company", "job__archive")
     return with_job.defer(*(f"job__{column}" for column in LARGE))
 
 
@@ -41,9 +46,9 @@ class ExportRequestAdmin(SearchedAdmin, ActingAdmin, RequestingAdmin):
     """Who may view requests sees whom they are about; each thing that can be done has a permission of its own."""
 
     list_display = [
-        "made", "company", "scope", "about", "due_on", "status", "archive_now", "requested_by",
+        "made", "company", "about", "due_on", "status", "archive_now", "requested_by",
     ]  # fmt: skip
-    list_filter = [DueFilter, ("job__status", admin.ChoicesFieldListFilter), "scope", CompanyFilter]
+    list_filter = [DueFilter, DownloadFilter, ("job__status", admin.ChoicesFieldListFilter), "scope", CompanyFilter]
     sortable_by = ["made", "due_on"]
     fieldsets = [
         (None, {"fields": ["company", "scope", "person", "csv", "requested_by", "created_at"]}),
@@ -58,13 +63,13 @@ class ExportRequestAdmin(SearchedAdmin, ActingAdmin, RequestingAdmin):
 
     # --- What is shown ---
 
-    @admin.display(description="created", ordering="pk")
+    @admin.display(description="created (UTC)", ordering="pk")
     def made(self, asked: ExportRequest) -> Any:
         return asked.created_at
 
     @admin.display(description="subject")
     def about(self, asked: ExportRequest) -> str:
-        return showing.person_in_brief(asked)
+        return showing.person_in_brief(asked) if asked.subject else "the whole company"
 
     @admin.display(description="subject")
     def person(self, asked: ExportRequest) -> SafeString:
@@ -95,7 +100,7 @@ class ExportRequestAdmin(SearchedAdmin, ActingAdmin, RequestingAdmin):
 
     @admin.display(description="archive")
     def archive_now(self, asked: ExportRequest) -> SafeString:
-        return showing.cell(asked, "archive", showing.archive_state(showing.archive_of(asked.job), now=timezone.now()))
+        return showing.cell(asked, "archive", showing.archive_state(asked, now=timezone.now()))
 
     @admin.display(description="error")
     def error_text(self, asked: ExportRequest) -> SafeString:
@@ -116,6 +121,7 @@ class ExportRequestAdmin(SearchedAdmin, ActingAdmin, RequestingAdmin):
     def get_urls(self) -> list[URLPattern]:
         own = [
             path("live/", self.admin_site.admin_view(self.live), name="gdpr_exportrequest_live"),
+            path("companies/", self.admin_site.admin_view(companies), name="gdpr_exportrequest_companies"),
             path("search/", self.admin_site.admin_view(self.search), name="gdpr_exportrequest_search"),
         ]
         return [*own, *self.acting_urls(), *super().get_urls()]

@@ -1,10 +1,9 @@
 import re
-import uuid
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.widgets import AdminTextareaWidget, AutocompleteSelect
+from django.contrib.admin.widgets import AdminTextareaWidget
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -14,6 +13,7 @@ from django.utils.formats import localize
 
 from audit.models import Company
 from audit.models.company import ChainBusy
+from gdpr.admin.choosing import CompanySelect
 from gdpr.admin.listing import ListedAdmin
 from gdpr.models import ExportRequest
 from gdpr.requesting import TooManyExports, request_export
@@ -22,17 +22,6 @@ from gdpr.subjects import InvalidSubject, Subject
 FIELDS = {"actorId": "actor_ids", "email": "emails"}
 """Where a problem of a subject's member is shown."""
 _PLACE = re.compile(r"subject\.(\w+)(?:\[(\d+)\])?")
-
-
-class CompanySelect(AutocompleteSelect):
-    """It is filled in by whoever types; what is no id is nothing chosen."""
-
-    def value_from_datadict(self, *args: Any) -> str | None:
-        chosen = super().value_from_datadict(*args)
-        try:
-            return str(uuid.UUID(chosen or ""))
-        except ValueError:
-            return None
 
 
 class RequestForm(forms.Form):

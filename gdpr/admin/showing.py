@@ -24,7 +24,7 @@ NAMED = 2
 def moving(asked: ExportRequest, *, now: datetime) -> dict[str, str]:
     """What changes while an export waits or runs, each as it is shown: of its job, and of what it yields."""
     told = showing.moving(asked.job)
-    return {**told, "amount": amount(asked), "archive": archive_state(archive_of(asked.job), now=now)}
+    return {**told, "amount": amount(asked), "archive": archive_state(asked, now=now)}
 
 
 def cell(asked: ExportRequest, field: str, told: str) -> SafeString:
@@ -36,12 +36,16 @@ def archive_of(job: Job) -> ExportArchive | None:
     return getattr(job, "archive", None)
 
 
-def archive_state(archive: ExportArchive | None, *, now: datetime) -> str:
+def archive_state(asked: Any, *, now: datetime) -> str:
+    """Whether it can be had, and whether anybody downloaded it. `asked` is annotated by `brief`."""
+    archive = archive_of(asked.job)
     if archive is None:
         return "-"
     if archive.downloadable(now=now):
-        return f"{filesizeformat(archive.size)}, ready until {localize(archive.expires_at.date())}"
-    return f"{filesizeformat(archive.size)}, expired"
+        state, unused = f"ready until {localize(archive.expires_at.date())}", "not downloaded yet"
+    else:
+        state, unused = "expired", "NEVER DOWNLOADED"
+    return f"{filesizeformat(archive.size)}, {state}, {'downloaded' if asked.downloaded else unused}"
 
 
 def due(asked: Any, *, now: datetime) -> SafeString:
@@ -51,6 +55,8 @@ def due(asked: Any, *, now: datetime) -> SafeString:
         cancelled = asked.job.status == Job.Status.CANCELLED and archive_of(asked.job) is None
         says = "cancelled" if cancelled else "answered"
         told = f"{says}; was due {day}"
+        if says == "answered":
+            told = _made(archive_of(asked.job), asked, day=day)
     elif asked.due_at < now:
         says, told = "overdue", f"OVERDUE since {day}"
     elif asked.due_at < now + SOON:
@@ -58,6 +64,14 @@ def due(asked: Any, *, now: datetime) -> SafeString:
     else:
         says, told = "later", f"{day}"
     return format_html('<span class="gdpr-due" data-due="{}">{}{}</span>', says, told, extended)
+
+
+def _made(archive: ExportArchive | None, asked: Any, *, day: str) -> str:
+    """That there was an archive; whether the person got it, HyreLog cannot know."""
+    if archive is None:  # a later request of the same scope has one
+        return f"archive made for a later request; was due {day}"
+    made = f"archive made {localize(archive.created_at.date())}"
+    return f"{made}, LATE: was due {day}" if archive.created_at > asked.due_at else f"{made}; due {day}"
 
 
 def person_in_brief(asked: ExportRequest) -> str:

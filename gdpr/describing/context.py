@@ -47,6 +47,10 @@ def context_of(company: Company, *, scope: str, subject: Subject | None, now: da
         ),
         "categories": {table.table: table.meaning for table in covered()},
         "recipients": [_recipient(one) for one in recipients],
+        "furtherRecipients": _said(
+            notice.recipients,
+            otherwise=f"Whether {name} itself gives data to others, {name} has not said here; {ask}.",
+        ),
         "retention": _said(
             notice.retention,
             otherwise=f"{name} has not said here for how long it keeps the events, nor what decides that; {ask}.",
@@ -60,16 +64,20 @@ def context_of(company: Company, *, scope: str, subject: Subject | None, now: da
         "rights": RIGHTS,
         "automatedDecisions": {
             "article": "15(1)(h), 22",
-            "statement": "HyreLog makes no decision about anybody and builds no profile."
-            f" Whether {name} does, {name} has not said here; {ask}.",
-            "saidBy": HYRELOG,
+            **_said(
+                notice.automated_decisions,
+                otherwise="HyreLog makes no decision about anybody and builds no profile."
+                f" Whether {name} does, {name} has not said here; {ask}.",
+            ),
         },
         "transfers": {
             "article": "15(2), 46",
-            "statement": f"At the request of {name}, HyreLog sends or sent events to the hosts listed here. It does not"
-            " know in which countries these are, nor by which safeguards data goes to countries outside the European"
-            f" Union; {ask}.",
-            "saidBy": HYRELOG,
+            **_said(
+                notice.transfers,
+                otherwise=f"At the request of {name}, HyreLog sends or sent events to the hosts listed here. It does"
+                " not know in which countries these are, nor by which safeguards data goes to countries outside the"
+                f" European Union; {ask}.",
+            ),
             "destinations": sorted({one.destination for one in recipients if one.kind in ("webhook", "request")}),
         },
     }

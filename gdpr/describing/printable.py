@@ -15,9 +15,9 @@ _UNSEEN = re.compile(
 
 
 def printable(value: Any) -> Any:
-    """A JSON value with its unseen characters named, such as [U+202E], in all its texts."""
+    """A JSON value with its unseen characters named, such as [U+202E], in all its texts; CR LF ends a line."""
     if isinstance(value, str):
-        return _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", value)
+        return _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", value.replace("\r\n", "\n"))
     if isinstance(value, dict):
         return {printable(name): printable(part) for name, part in value.items()}
     if isinstance(value, list | tuple):

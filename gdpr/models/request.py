@@ -66,6 +66,19 @@ class ExportRequestQuerySet(models.QuerySet["ExportRequest"]):
         """Those whose archive is on record, whatever became of the job after that: its process may have died."""
         return self.filter(Q(job__status=Job.Status.COMPLETED) | Q(job__archive__isnull=False))
 
+    def downloaded(self) -> "ExportRequestQuerySet":
+        """Those of whose archive some link served every byte."""
+        return self.filter(_downloaded())
+
+    def waiting_for_download(self, *, now: datetime) -> "ExportRequestQuerySet":
+        """Those whose archive is kept still, and was not downloaded."""
+        return self.filter(~_downloaded(), job__archive__status="READY", job__archive__expires_at__gt=now)
+
+    def never_downloaded(self, *, now: datetime) -> "ExportRequestQuerySet":
+        """Those whose archive was over before anybody had downloaded it."""
+        over = Q(job__archive__status="EXPIRED") | Q(job__archive__expires_at__lte=now)
+        return self.filter(over, ~_downloaded())
+
 
 class ExportRequest(models.Model):
     """What was asked for, by whom, and until when it has to be answered. It stays when its archive is gone."""
@@ -136,6 +149,10 @@ class ExportRequest(models.Model):
         tell(self.company, "gdpr.export.extended", now=now, jobId=self.job_id, dueAt=due_at, reason=reason)
         self.refresh_from_db()
         return True
+
+
+def _downloaded() -> Exists:
+    return Exists(Job.objects.filter(pk=OuterRef("pk"), archive__links__used_at__isnull=False))
 
 
 def months_after(moment: datetime, months: int) -> datetime:

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit.encryption import encrypt
-from gdpr.models import ExportRequest
+from gdpr.models import DownloadLink, ExportArchive, ExportRequest
 from gdpr.models.request import SOON
 from jobs.admin import paging
 from jobs.models import Job
@@ -104,6 +104,37 @@ def test_one_alone_is_told_of_in_the_singular(operator: Client, tenant: Tenant) 
     assert "<strong>1</strong> request is due within 7 days</a>" in text_of(operator, LIST)
 
 
+def test_an_archive_that_came_late_is_told_apart_from_one_in_time(operator: Client, tenant: Tenant) -> None:
+    archived(made(tenant.company, "COMPLETED"))
+    assert "LATE" not in text_of(operator, LIST)
+    archived(made(tenant.company, "COMPLETED", due=timezone.now() - HOUR))
+    listed = text_of(operator, LIST)
+    assert listed.count("LATE: was due") == 1
+    assert listed.count('data-due="answered">archive made') == 2
+
+
+def test_what_nobody_downloaded_is_marked_and_found(operator: Client, tenant: Tenant) -> None:
+    now = timezone.now()
+    made(tenant.company)
+    waiting, over, ended, done = (made(tenant.company, "COMPLETED") for _ in range(4))
+    archived(waiting)
+    archived(over, expires_at=now)
+    archived(ended, status="EXPIRED")
+    for _ in range(2):
+        link, _ = DownloadLink.objects.issue(archive=archived_once(done), issued_by="a test", now=now)
+        DownloadLink.objects.filter(pk=link.pk).update(used_at=now)
+    assert shown(operator, download="done") == [done]
+    assert shown(operator, download="waiting") == [waiting]
+    assert shown(operator, download="never") == [ended, over]
+    listed = text_of(operator, LIST)
+    marks = ("not downloaded yet", "expired, NEVER DOWNLOADED", ", downloaded<")
+    assert [listed.count(mark) for mark in marks] == [1, 2, 1]
+
+
+def archived_once(asked: ExportRequest) -> ExportArchive:
+    return ExportArchive.objects.filter(job=asked.pk).first() or archived(asked)
+
+
 # --- Finding ----------------------------------------------------------------------------------------------------
 
 
@@ -164,7 +195,9 @@ def test_a_search_is_a_post_of_those_who_may_look(client: Client) -> None:
     assert sign_in(client, "view_exportrequest").get(SEARCH, {"q": "x"}).status_code == 405
 
 
-@pytest.mark.parametrize("query", [{"company": "x"}, {"due": "x"}, {"job__status__exact": "x"}, {"o": "9.x"}])
+@pytest.mark.parametrize(
+    "query", [{"company": "x"}, {"due": "x"}, {"download": "x"}, {"job__status__exact": "x"}, {"o": "9.x"}]
+)
 def test_a_filter_that_is_mistyped_breaks_nothing(operator: Client, tenant: Tenant, query: dict[str, str]) -> None:
     made(tenant.company)
     assert operator.get(LIST, query, follow=True).status_code == 200

@@ -125,6 +125,16 @@ def test_a_page_has_only_the_buttons_that_would_do_something(operator: Client, c
         assert {name for name in ("link", "extend", "stop", "expire") if button(asked, name) in text} == names
 
 
+def test_the_page_says_whether_the_archive_was_downloaded_and_that_times_are_in_utc(
+    operator: Client, done: ExportRequest
+) -> None:
+    assert '<th scope="row">Downloaded</th><td>no</td>' in text_of(operator, page(done))
+    DownloadLink.objects.filter(pk=issue(done).pk).update(used_at=timezone.now())
+    text = text_of(operator, page(done))
+    assert '<th scope="row">Downloaded</th><td>yes, completely</td>' in text
+    assert "All times are in UTC." in text
+
+
 # --- Links ------------------------------------------------------------------------------------------------------
 
 
@@ -195,6 +205,15 @@ def test_the_due_date_is_extended_once_and_with_a_reason(operator: Client, compa
     assert REASON["reason"] not in LogEntry.objects.get().change_message
 
 
+def test_what_cannot_be_extended_is_said_instead_of_asked(operator: Client, company: Company) -> None:
+    late, twice = made(company, "FAILED", due=timezone.now() - timedelta(hours=1)), made(company)
+    assert twice.extend(reason="Twelve at once.", now=timezone.now())
+    for asked in (late, twice, made(company, "COMPLETED")):
+        answer = operator.get(button(asked, "extend"), follow=True)
+        assert answer.redirect_chain == [(page(asked), 302)]
+        assert "only a request without an archive" in said(answer)
+
+
 # --- Cancelling and ending --------------------------------------------------------------------------------------
 
 
@@ -216,6 +235,9 @@ def test_an_archive_ends_before_its_time_after_a_question(operator: Client, done
     assert "was deleted" in said(operator.post(button(done, "expire"), follow=True))
     assert not storage.holds(name)
     assert ExportArchive.objects.get().status == "EXPIRED"
+    text = text_of(operator, page(done))
+    assert "Kept until" not in text
+    assert "deleted; the events of" in text
     assert "Nothing was deleted" in said(operator.post(button(done, "expire"), follow=True))
 
 
@@ -276,8 +298,8 @@ def test_each_permission_opens_its_own_button_and_none_without_the_view(client: 
         assert changer.post(button(asked, name), REASON).status_code == 302
 
 
-def test_no_get_changes_anything(operator: Client, done: ExportRequest) -> None:
-    urls = addresses(done)
+def test_no_get_changes_anything(operator: Client, company: Company, done: ExportRequest) -> None:
+    urls = addresses(done) | {"extend": button(made(company), "extend")}
     before = state()
     assert {name: operator.get(url).status_code for name, url in urls.items()} == {
         **dict.fromkeys(POSTED, 405),

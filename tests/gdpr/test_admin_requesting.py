@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from audit.models import Company
 from gdpr.models import DownloadAccess, DownloadLink, ExportArchive, ExportRequest, PrivacyNotice
 from jobs.models.job import NOBODY
 from tests.conftest import Tenant
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.django_db
 LISTS: dict[Any, str] = {model: reverse(f"admin:gdpr_{model.__name__.lower()}_changelist") for model in (
     DownloadAccess, DownloadLink, ExportArchive, PrivacyNotice,
 )}  # fmt: skip
+
+COMPANIES = reverse("admin:gdpr_exportrequest_companies")
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +123,39 @@ def test_who_may_not_request_is_refused(client: Client, tenant: Tenant) -> None:
     assert not ExportRequest.objects.exists()
 
 
+def test_an_officer_with_permissions_of_exports_alone_fills_in_both_forms(
+    client: Client, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    company, notice = str(tenant.company.pk), reverse("admin:gdpr_privacynotice_add")
+    offered = [{"id": company, "text": tenant.company.name}]
+    for permission, form in (("add_exportrequest", ADD), ("add_privacynotice", notice)):
+        officer = sign_in(client, permission)
+        assert f'data-ajax--url="{COMPANIES}"' in officer.get(form).content.decode()
+        for term in (tenant.company.name[1:].upper(), company):
+            assert officer.get(COMPANIES, {"term": term}).json()["results"] == offered
+        officer.post(form, {"company": company, "scope": "company", "controller": "Acme Ltd"})
+    assert ExportRequest.objects.get().company == PrivacyNotice.objects.get().company == tenant.company
+
+
+def test_the_choice_of_companies_tells_names_and_ids_to_those_who_choose(client: Client, tenant: Tenant) -> None:
+    Company.objects.update(contact_email="dpo@acme.example")
+    assert sign_in(client, "view_exportrequest", "change_privacynotice").get(COMPANIES).status_code == 403
+    officer = sign_in(client, "add_exportrequest")
+    for term in ("dpo@", "acme.example", "\0dpo", "%"):
+        assert officer.get(COMPANIES, {"term": term}).json()["results"] == []
+
+
+@pytest.mark.parametrize("page_number", ["0", "x", "-1", "9" * 5000, "²"])
+def test_many_companies_are_offered_a_page_at_a_time(client: Client, tenant: Tenant, page_number: str) -> None:
+    for number in range(25):
+        Company.objects.create(name=f"Many {number:02}")
+    officer = sign_in(client, "add_exportrequest")
+    first, second = (officer.get(COMPANIES, {"term": "many", "page": page}).json() for page in ("1", "2"))
+    assert [len(each["results"]) for each in (first, second)] == [20, 5]
+    assert [each["pagination"]["more"] for each in (first, second)] == [True, False]
+    assert officer.get(COMPANIES, {"term": "many", "page": page_number}).status_code == 200
+
+
 def test_looking_at_the_form_requests_nothing(operator: Client, tenant: Tenant) -> None:
     answer = operator.get(ADD, {"company": str(tenant.company.pk), "scope": "company"})
     assert (answer.status_code, answer.context["form"].errors) == (200, {})
@@ -195,3 +231,10 @@ def test_a_notice_is_written_once_for_a_company_and_then_changed(
     assert (notice.company, notice.controller, notice.contact) == (tenant.company, "Acme GmbH", "dpo@acme")
     assert "Art. 15(1)(a)" in text_of(operator, url)
     assert "controller, contact" in text_of(operator, LISTS[PrivacyNotice])
+
+
+def test_what_a_form_sends_is_kept_with_line_feeds(operator: Client, tenant: Tenant) -> None:
+    fields = {"company": str(tenant.company.pk), "controller": "Acme Ltd\r\nLondon", "automated_decisions": "None."}
+    operator.post(reverse("admin:gdpr_privacynotice_add"), fields)
+    assert PrivacyNotice.objects.get().controller == "Acme Ltd\nLondon"
+    assert "controller, automated decisions" in text_of(operator, LISTS[PrivacyNotice])

@@ -12,6 +12,7 @@ from audit.models import Company
 from gdpr.describing import context_of, readme
 from gdpr.describing.printable import printable
 from gdpr.models import PrivacyNotice
+from gdpr.models.privacy_notice import TEXTS
 from gdpr.subjects import Subject
 from tests.conftest import NOON, Tenant
 from tests.gdpr.describing import manifest_of
@@ -124,13 +125,29 @@ def test_the_page_tells_the_context(tenant: Tenant) -> None:
 def test_the_page_tells_how_to_check_the_archive_and_what_that_proves(tenant: Tenant) -> None:
     whole, one = page(tenant.company).text(), page(tenant.company, subject=ADA).text()
     for text in (whole, one):
-        assert "python verify.py --key KEY" in text
+        assert "python3 -I verify.py ARCHIVE.zip --key KEY" in text
         assert "/v1/signing-keys" in text
         assert "0123456789abcdef" in text
         assert "python -m hyrelog.verify" in text
     assert "none is missing" in whole
     assert "none is missing" not in one
     assert "That nothing about the person is missing" in one
+
+
+def test_lines_that_a_form_sent_are_lines_of_the_page(tenant: Tenant) -> None:
+    notice = PrivacyNotice.objects.create(company=tenant.company, controller="Acme Ltd\r\n1 High Street\rEngland")
+    assert notice.controller == "Acme Ltd\n1 High Street\nEngland"
+    PrivacyNotice.objects.update(controller="Acme Ltd\r\n1 High Street")  # as it was kept before
+    assert "Acme Ltd\n1 High Street" in html(tenant.company)
+    assert "[U+" not in html(tenant.company)
+
+
+def test_the_page_tells_what_the_notice_says_beside_what_hyrelog_knows(tenant: Tenant) -> None:
+    said = {"recipients": "The help desk.", "transfers": "None.", "automated_decisions": "None are made."}
+    PrivacyNotice.objects.create(company=tenant.company, **said)
+    text = page(tenant.company).text()
+    for statement in said.values():
+        assert f"{statement} Stated by Acme" in text
 
 
 def test_the_page_loads_nothing_and_runs_nothing(tenant: Tenant) -> None:
@@ -165,7 +182,7 @@ def test_the_page_is_accessible(tenant: Tenant) -> None:
 def test_no_value_from_outside_changes_the_page(tenant: Tenant, hostile: str) -> None:
     def built(value: str) -> Page:
         stored = value.replace("\0", "").encode(errors="replace").decode()  # as Postgres can hold it
-        written = dict.fromkeys(("controller", "contact", "purposes", "sources", "retention"), stored)
+        written = dict.fromkeys(TEXTS, stored)
         PrivacyNotice.objects.update_or_create(company=tenant.company, defaults=written)
         webhook = Webhook.objects.filter(company=tenant.company)
         webhook.update(description=stored, events=[stored])
