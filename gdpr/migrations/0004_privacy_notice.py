@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("gdpr", "0002_officers"),
+        ("gdpr", "0003_telling"),
     ]
 
     operations = [
