@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from audit.models import AuditEvent
-from audit.models.company import ChainBusy
 from gdpr import telling
 from gdpr.models import ExportRequest
 from gdpr.requesting import request_export
@@ -94,12 +93,12 @@ def test_a_death_in_the_last_attempt_after_the_archive_is_on_record_is_no_failed
 def test_an_archive_that_came_to_nothing_does_not_keep_a_failure_untold(
     tenant: Tenant, lease: ProcessLease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def busy(*_: Any, **__: Any) -> None:
-        raise ChainBusy
+    def break_off(*_: Any, **__: Any) -> None:
+        raise OperationalError
 
     asked = ask(tenant)
     Job.objects.filter(pk=asked.job_id).update(max_attempts=1)
-    monkeypatch.setattr(telling, "told_ready", busy)  # within the transaction that records the archive
+    monkeypatch.setattr(telling, "told_ready", break_off)  # within the transaction that records the archive
     assert run_next(lease, queue="exports")
     assert status_of(asked) == "FAILED"
     assert len(events("gdpr.export.failed")) == 1
