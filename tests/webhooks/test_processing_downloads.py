@@ -294,9 +294,9 @@ def test_it_tells_how_far_it_is(process_url: Process, serve: Serve, monkeypatch:
     monkeypatch.setattr("jobs.context.LOOK_EVERY", 0.0)
     advance = Job.advance
 
-    def noted(job: Job, fraction: float, *, step: str) -> bool:
+    def noted(job: Job, fraction: float, *, step: str, **more: Any) -> bool:
         told.append((fraction, step))
-        return advance(job, fraction, step=step)
+        return advance(job, fraction, step=step, **more)
 
     monkeypatch.setattr(Job, "advance", noted)
     job = process_url(serve(answering(status("200 OK", body=ROW * 3000))).url())
