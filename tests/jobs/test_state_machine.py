@@ -335,6 +335,6 @@ def test_whatever_happens_no_job_is_lost_none_finished_twice_and_no_limit_exceed
     run_state_machine_as_test(
         Life,
         settings=settings(
-            max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
