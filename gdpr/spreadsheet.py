@@ -7,8 +7,8 @@ from audit.personal_data import Covered
 from gdpr.reading import columns
 
 _SPACE = r"[\s\u001c-\u001f\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"  # \s differs by locale
-FORMULA = rf"^{_SPACE}*[-=+@＝＋－＠]|^[\t\r\n]"  # noqa: RUF001  the wide ones are taken for formulas, too
-"""What a cell must not begin with, as a regular expression of Postgres."""
+FORMULA = rf"^{_SPACE}*[-=+@＝＋－＠]|^[\t\r\n']"  # noqa: RUF001  the wide ones are taken for formulas, too
+"""What a cell must not begin with, as a regular expression of Postgres; an apostrophe, lest two texts become one."""
 
 
 def heading(table: Covered) -> str:
@@ -23,5 +23,6 @@ def line(table: Covered) -> str:
 
 
 def _cell(text: str) -> str:
-    apostrophe = f"CASE WHEN {text} ~ '{FORMULA}' THEN '''' ELSE '' END"
+    formula = FORMULA.replace("'", "''")
+    apostrophe = f"CASE WHEN {text} ~ '{formula}' THEN '''' ELSE '' END"
     return f"""coalesce({apostrophe} || replace({text}, '"', '""'), '')"""
