@@ -78,7 +78,7 @@ def webhook_health(**_: Any) -> Sequence[CheckMessage]:
 
 @register()
 def export_storage(**_: Any) -> Sequence[CheckMessage]:
-    """hyrelog.E005: archives would go to S3, and the libraries for it are missing."""
+    """hyrelog.E006: archives would go to S3, and the libraries for it are missing."""
     if not isinstance(settings.EXPORT_STORAGE, S3Location):
         return []
     try:
