@@ -24,7 +24,6 @@ from gdpr.selecting import Selection, events_of_chain, rows_of_company
 from gdpr.subjects import Subject
 
 FORMAT, SCHEMA_VERSION = "hyrelog-export", 2
-CSV = "data/audit_auditevent.csv"
 PROOFS = "proofs/audit_auditevent.ndjson"
 
 Clock = Callable[[], datetime]
@@ -107,7 +106,7 @@ class _Making:
             size = estimate_bytes(selection, rows=rows)
             self._meter.expect(table.table, rows=rows, size=size)
             if is_events and self._order.csv:
-                self._meter.expect(CSV, rows=rows, size=size)
+                self._meter.expect(spreadsheet.FILE, rows=rows, size=size)
 
     def _write_events(self, table: Covered, entry: Entry) -> list[dict[str, Any]]:
         """Write each chain up to where it reached, and follow it; the chains as the checkpoint tells of them."""
@@ -129,12 +128,14 @@ class _Making:
 
     def _write_csv(self) -> None:
         events = next(table for table in covered() if table.model is AuditEvent)
-        with self._archive.table(CSV, table=events.table) as entry:
+        with self._archive.table(spreadsheet.FILE, table=events.table) as entry:
             entry.write(spreadsheet.heading(events).encode())
             for reach in self._reaches:
-                self._write(entry, CSV, events_of_chain(events, reach), line=spreadsheet.line(events))
+                self._write(entry, spreadsheet.FILE, events_of_chain(events, reach), line=spreadsheet.line(events))
         if entry.rows != self._counts[events.table]:
-            raise MissingRows(f"{CSV} has {entry.rows} rows; there are {self._counts[events.table]} events.")
+            raise MissingRows(
+                f"{spreadsheet.FILE} has {entry.rows} rows; there are {self._counts[events.table]} events."
+            )
 
     def _write(
         self,

@@ -6,6 +6,8 @@ Each cell is quoted. One that a spreadsheet could take for a formula begins with
 from audit.personal_data import Covered
 from gdpr.reading import columns
 
+FILE = "data/audit_auditevent.csv"
+"""Its name in an archive."""
 _SPACE = r"[\s\u001c-\u001f\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"  # \s differs by locale
 FORMULA = rf"^{_SPACE}*[-=+@＝＋－＠]|^[\t\r\n']"  # noqa: RUF001  the wide ones are taken for formulas, too
 """What a cell must not begin with, as a regular expression of Postgres; an apostrophe, lest two texts become one."""

@@ -19,20 +19,18 @@ from gdpr.admin.listing import ListedAdmin
 from gdpr.admin.requesting import operator
 from gdpr.admin.showing import archive_of
 from gdpr.models import DownloadLink, ExportRequest
-from gdpr.models.request import MONTHS_OF_EXTENSION
+from gdpr.models.request import MONTHS_OF_EXTENSION, MOST_REASON
 from jobs.admin.acting import CANCEL
 from jobs.models import Job
 
 EXTENDED = "only a request without an archive, that is not overdue and was not extended before, can be extended"
-REASON = 1_000
-"""Characters of a reason."""
 EXTEND, CANCEL_ONE = "gdpr.change_exportrequest", "gdpr.change_exportrequest"
 LINK, REVOKE, EXPIRE = "gdpr.add_downloadlink", "gdpr.change_downloadlink", "gdpr.change_exportarchive"
 
 
 class ExtensionForm(forms.Form):
     reason = forms.CharField(
-        max_length=REASON,
+        max_length=MOST_REASON,
         widget=AdminTextareaWidget(attrs={"rows": 4}),
         help_text="Why the request is complex, or which others came with it. The person must be told of the extension, "
         "with this reason, within the first month (GDPR, Art. 12(3)). Name nobody.",

@@ -12,9 +12,8 @@ from django.utils.safestring import mark_safe
 from django.utils.text import capfirst
 
 from audit.personal_data import Covered, covered
+from gdpr import spreadsheet
 from gdpr.describing.printable import printable
-
-EVENTS_CSV = "data/audit_auditevent.csv"
 
 
 def readme(manifest: dict[str, Any], *, context: dict[str, Any]) -> str:
@@ -32,7 +31,7 @@ def readme(manifest: dict[str, Any], *, context: dict[str, Any]) -> str:
         "begun_anew": manifest["attempt"] - 1,
         "filled": [table for table in contents if table["rows"] != "0"],
         "empty": [table["title"] for table in contents if table["rows"] == "0"],
-        "csv": any(file["name"] == EVENTS_CSV for file in manifest["files"]),
+        "csv": any(file["name"] == spreadsheet.FILE for file in manifest["files"]),
         "redactions": _redactions(manifest),
         "excluded": _together(manifest["excluded"].items()),
         "recipients": [_recipient(one) for one in context["recipients"]],
