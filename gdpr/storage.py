@@ -34,9 +34,6 @@ class ArchiveStorage(Protocol):
 
     def exists(self, name: str) -> bool: ...
 
-    def size(self, name: str) -> int:
-        """Raises FileNotFoundError."""
-
     def delete(self, name: str) -> None:
         """A file or a draft; one that is gone is no error."""
 
@@ -99,11 +96,6 @@ def holds(name: str) -> bool:
 def may_be_elsewhere(name: str) -> bool:
     """Whether a file is not here, but may be on another machine: a folder may not be shared, a bucket always is."""
     return _storage().may_be_elsewhere(name)
-
-
-def size(name: str) -> int:
-    """The bytes of a published file; raises FileNotFoundError."""
-    return _storage().size(name)
 
 
 def delete(name: str) -> None:

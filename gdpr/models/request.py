@@ -39,9 +39,6 @@ class ExportRequestQuerySet(models.QuerySet["ExportRequest"]):
     def of(self, company: Company) -> "ExportRequestQuerySet":
         return self.filter(company=company)
 
-    def active(self) -> "ExportRequestQuerySet":
-        return self.filter(job__status__in=ACTIVE)
-
     def unanswered(self) -> "ExportRequestQuerySet":
         """Those that still owe an archive; what its company cancelled does not.
 

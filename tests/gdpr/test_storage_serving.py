@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.files.storage import storages
 from django.test import AsyncClient
 
 from audit.models import AuditEvent
@@ -72,7 +73,7 @@ def test_an_export_goes_into_the_bucket_and_is_downloaded_from_there_in_ranges(
     assert job.status == "COMPLETED", job.error
     archive = job.archive
     assert bucket.keys == [f"hyrelog/archives/{archive.file}"]
-    assert (bucket.uploads, storage.size(archive.file)) == ([], archive.size)
+    assert (bucket.uploads, storages["exports"].size(archive.file)) == ([], archive.size)
     with storage.open_file(archive.file) as file, zipfile.ZipFile(file) as sealed:
         assert sealed.testzip() is None
     url = link_to(api, job)
