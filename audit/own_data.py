@@ -91,6 +91,11 @@ def _declare_events() -> None:
             "actor_commitment": "The fingerprint of the actor (SHA-256), which the chain is made of.",
             "content_salt": "A random number, without which nobody can guess the content from the fingerprint.",
             "content_commitment": "The fingerprint of target, payload, metadata, changes and context.",
+            "actor_fresh_salt": "The random number of what an erasure put in place of the actor; empty if none did.",
+            "actor_erased_by": "The event that records that erasure, with its fingerprint; empty if there was none.",
+            "content_fresh_salt": "The random number of what an erasure put in place of parts of the content; empty if"
+            " none did.",
+            "content_erased_by": "The event that records that erasure, with its fingerprint; empty if there was none.",
             "prev_hash": "The fingerprint of the event before it in the workspace: the link of the chain.",
             "hash": "The fingerprint of this event, which changes with any of its parts.",
         },

@@ -16,7 +16,11 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
 
 
 class AuditEvent(models.Model):
-    """One thing that happened, sealed into its workspace's chain. Append-only: the database refuses any change."""
+    """One thing that happened, sealed into its workspace's chain.
+
+    Append-only: the database refuses any change but an erasure (audit.erasing), which leaves the commitments and the
+    hash as they were, takes the salt of what it replaced, and names the event of the chain that records it.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     # Indexed below, each together with what its lists are ordered by.
@@ -39,6 +43,13 @@ class AuditEvent(models.Model):
     actor_commitment = models.CharField(max_length=64)
     content_salt = models.CharField(max_length=64, null=True)
     content_commitment = models.CharField(max_length=64)
+    # Of what an erasure put in place of the actor or the content: null as long as the salt above is there.
+    actor_fresh_salt = models.CharField(max_length=64, null=True)
+    actor_erased_by = models.UUIDField(null=True, help_text="The event that records the latest erasure of the actor.")
+    content_fresh_salt = models.CharField(max_length=64, null=True)
+    content_erased_by = models.UUIDField(
+        null=True, help_text="The event that records the latest erasure of the content."
+    )
     prev_hash = models.CharField(max_length=64)
     hash = models.CharField(max_length=64)
 
@@ -54,6 +65,8 @@ class AuditEvent(models.Model):
             models.Index(fields=["company", "id"], name="event_company"),
             # Who did what, newest first: the filter actorId.
             models.Index("company", KeyTextTransform("id", "actor"), "id", name="event_company_actor"),
+            # The records of a company's erasures, in the order of its `system` chain.
+            models.Index(fields=["company", "seq"], name="event_erasures", condition=models.Q(action="gdpr.erased")),
         ]
 
     def __str__(self) -> str:

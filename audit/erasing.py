@@ -1,0 +1,133 @@
+"""Erasing parts of events, the sanctioned change besides retention, and its record in the chain (design, section 7).
+
+A part is what one commitment covers: the `actor`, or the `content`. An erasure replaces values in it, destroys its salt
+and keeps its commitment: the chain still verifies, and nobody can guess the old value from it. In place of the salt
+comes a fresh one, and the fresh commitment of what now stands there goes into an event `gdpr.erased` of the company's
+`system` workspace, together with the ids of the erased events. So a missing salt is no licence to forge: what stands in
+an erased part must match the latest record that names it.
+
+The database holds the events to it: its trigger lets an event be changed only where the part's salt goes and a record
+in the chain names the event and the part.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from django.db.models import Q
+
+from audit import chain
+from audit.drafts import SYSTEM_CATEGORY
+from audit.models import AuditEvent, Company
+from audit.models.company import SYSTEM_WORKSPACE
+from audit.recording import record_system
+
+ERASED = "gdpr.erased"
+"""The action of a record."""
+MOST_EVENTS = 200
+"""That one record names: it stays an event of some 100 KB, and its transaction short."""
+
+Part = Literal["actor", "content"]
+PARTS: tuple[Part, ...] = ("actor", "content")
+COLUMNS: Mapping[Part, tuple[str, ...]] = {
+    "actor": ("actor",),
+    "content": ("target", "payload", "metadata", "changes", "context"),
+}
+"""The columns of an event that each part consists of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """What is to stand in an event instead: `event` as it was read and locked, `values` by column.
+
+    `replaced` says for each of these columns which of its values were replaced (gdpr.erasures.values), so that the
+    erasure can be repeated after a backup was restored.
+    """
+
+    event: AuditEvent
+    values: Mapping[str, Any]
+    replaced: Mapping[str, Sequence[int]]
+
+    @property
+    def parts(self) -> list[Part]:
+        """The parts that `values` touches."""
+        return [part for part in PARTS if any(column in self.values for column in COLUMNS[part])]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An event as a record names it: the fresh commitment of each part that was erased."""
+
+    event_id: str
+    commitments: Mapping[Part, str]
+    replaced: Mapping[str, Sequence[int]]
+
+
+def erase(*, company: Company, erasure_id: uuid.UUID, replacements: Sequence[Replacement], now: datetime) -> AuditEvent:
+    """Replace parts of events and record it, in the caller's transaction, which holds the events' locks.
+
+    At most MOST_EVENTS of them, all of this company, in the order of their ids, none of them a record itself; returns
+    the record. Raises audit.models.company.ChainBusy, ValueError for what cannot be erased.
+    """
+    if not 0 < len(replacements) <= MOST_EVENTS:
+        raise ValueError(f"{len(replacements)} events are to be erased; one record names 1 to {MOST_EVENTS}.")
+    changes: list[tuple[AuditEvent, dict[str, Any]]] = []
+    listed: list[dict[str, Any]] = []
+    for replacement in replacements:
+        if is_record(replacement.event) or not replacement.parts:
+            raise ValueError(f"Event {replacement.event.pk} is the record of an erasure, or nothing of it is replaced.")
+        fresh, commitments = _sealed_anew(replacement)
+        changes.append((replacement.event, fresh))
+        replaced = {column: list(numbers) for column, numbers in replacement.replaced.items()}
+        listed.append({"id": str(replacement.event.pk), **commitments, "replaced": replaced})
+    payload: dict[str, object] = {"erasureId": str(erasure_id), "events": listed}
+    record = record_system(company=company, action=ERASED, payload=payload, now=now)
+    for (event, fresh), replacement in zip(changes, replacements, strict=True):
+        pointers = {f"{part}_erased_by": record.pk for part in replacement.parts}
+        if not AuditEvent.objects.filter(pk=event.pk, company=company).update(**fresh, **pointers):
+            raise ValueError(f"Event {event.pk} is none of company {company.pk}.")
+    return record
+
+
+def _sealed_anew(replacement: Replacement) -> tuple[dict[str, Any], dict[Part, str]]:
+    """The columns to write but for the record's id, and the fresh commitments."""
+    event, columns, commitments = replacement.event, dict(replacement.values), {}
+    for column, value in replacement.values.items():
+        setattr(event, column, value)
+    for part in replacement.parts:
+        salt = os.urandom(chain.SALT_BYTES).hex()
+        commitments[part] = chain.commitment(salt, event.actor if part == "actor" else event.content)
+        columns |= {f"{part}_salt": None, f"{part}_fresh_salt": salt}
+    return columns, commitments
+
+
+def is_record(event: AuditEvent) -> bool:
+    """Whether the event has the form of a record; whether it is one, its place in the `system` chain says."""
+    return event.category == SYSTEM_CATEGORY and event.action == ERASED
+
+
+def records_of(company: Company) -> Any:
+    """The records of a company's erasures, in the order of the chain."""
+    whose = Q(company=company, workspace__name=SYSTEM_WORKSPACE, category=SYSTEM_CATEGORY, action=ERASED)
+    return AuditEvent.objects.filter(whose).order_by("seq")
+
+
+def listed_in(record: AuditEvent) -> Iterator[Listed]:
+    """The events that a record names; raises ValueError where it has not the form of one."""
+    try:
+        for item in (record.payload or {})["events"]:
+            commitments = {part: str(item[part]) for part in PARTS if part in item}
+            yield Listed(str(item["id"]), commitments, item["replaced"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"Event {record.pk} has not the form of an erasure's record.") from error
+
+
+def erasure_of(record: AuditEvent) -> str:
+    """The id of the erasure that a record belongs to; raises ValueError where it has not the form of one."""
+    try:
+        return str(uuid.UUID((record.payload or {})["erasureId"]))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"Event {record.pk} has not the form of an erasure's record.") from error
