@@ -82,7 +82,7 @@ def erase(*, company: Company, erasure_id: uuid.UUID, replacements: Sequence[Rep
         fresh, commitments = _sealed_anew(replacement)
         changes.append((replacement.event, fresh))
         replaced = {column: list(numbers) for column, numbers in replacement.replaced.items()}
-        listed.append({"id": str(replacement.event.pk), **commitments, "replaced": replaced})
+        listed.append({"id": str(replacement.event.pk), **dict(commitments.items()), "replaced": replaced})
     payload: dict[str, object] = {"erasureId": str(erasure_id), "events": listed}
     record = record_system(company=company, action=ERASED, payload=payload, now=now)
     for (event, fresh), replacement in zip(changes, replacements, strict=True):
@@ -94,7 +94,8 @@ def erase(*, company: Company, erasure_id: uuid.UUID, replacements: Sequence[Rep
 
 def _sealed_anew(replacement: Replacement) -> tuple[dict[str, Any], dict[Part, str]]:
     """The columns to write but for the record's id, and the fresh commitments."""
-    event, columns, commitments = replacement.event, dict(replacement.values), {}
+    event, columns = replacement.event, dict(replacement.values)
+    commitments: dict[Part, str] = {}
     for column, value in replacement.values.items():
         setattr(event, column, value)
     for part in replacement.parts:

@@ -3,9 +3,10 @@
 Complete by construction: a test holds the declarations against the live schema, table by table and column by column.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.db import models
 
@@ -46,6 +47,56 @@ class Excluded:
         return self.model._meta.db_table  # noqa: SLF001
 
 
+Ready = Callable[[Sequence[Any], datetime], set[Any]]
+"""`ready(keys, now)`: which of these rows can be erased now; the erasure comes back for the others.
+
+Called in the transaction that erases, before anything was changed; it may end what stands in the way.
+"""
+Then = Callable[[Sequence[Any], datetime], object]
+"""`then(keys, now)`: called in the transaction that erased these rows, once they were changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erasable:
+    """A table in which an erasure looks for the person: in all its JSON and text columns but those of `kept`.
+
+    A row is about the person if one of these names them, or if the row that it follows is. In such a row each value
+    that names them is replaced by the erasure's pseudonym, in the columns of `numbered` (which must differ from row to
+    row) with the row's key behind it; the columns of `emptied` are set to what it says, whether they name anybody or
+    not. The columns of `proved` are looked at and never changed. `deleted` says that the whole row goes instead.
+
+    `whose` is the SQL condition on the rows of a company, with one parameter, its id.
+    """
+
+    model: type[models.Model]
+    whose: str = '"company_id" = %s'
+    follows: str | None = None
+    leader: type[models.Model] | None = None
+    emptied: Mapping[str, Any] = field(default_factory=dict)
+    numbered: frozenset[str] = frozenset()
+    proved: Mapping[str, str] = field(default_factory=dict)
+    kept: Mapping[str, str] = field(default_factory=dict)
+    deleted: bool = False
+    ready: Ready | None = None
+    then: Then | None = None
+
+    @property
+    def table(self) -> str:
+        return self.model._meta.db_table  # noqa: SLF001
+
+
+@dataclass(frozen=True, slots=True)
+class Spared:
+    """A table that no erasure touches, and why."""
+
+    model: type[models.Model]
+    reason: str
+
+    @property
+    def table(self) -> str:
+        return self.model._meta.db_table  # noqa: SLF001
+
+
 @dataclass(frozen=True, slots=True)
 class Recipient:
     """Somebody to whom a company's data is disclosed (GDPR, Art. 15(1)(c)); times are of the disclosing."""
@@ -62,6 +113,8 @@ Recipients = Callable[[Company], Iterable[Recipient]]
 
 _covered: list[Covered] = []
 _excluded: list[Excluded] = []
+_erasable: list[Erasable] = []
+_spared: list[Spared] = []
 _recipients: list[Recipients] = []
 
 
@@ -90,6 +143,19 @@ def exclude(model: type[models.Model], *, reason: str) -> None:
     _excluded.append(Excluded(model, reason))
 
 
+def erase(model: type[models.Model], **how: Any) -> None:
+    """Declare that erasures look through `model`; the other parameters are the fields of Erasable.
+
+    `kept` and `proved` map columns to the reasons; they are read by people who are no developers.
+    """
+    _erasable.append(Erasable(model, **how))
+
+
+def spare(model: type[models.Model], *, reason: str) -> None:
+    """Declare that no erasure touches `model`, and why."""
+    _spared.append(Spared(model, reason))
+
+
 def disclose(recipients: Recipients) -> Recipients:
     """Declare who receives data of a company: `recipients(company)` names them, those of the past too."""
     _recipients.append(recipients)
@@ -102,6 +168,14 @@ def covered() -> tuple[Covered, ...]:
 
 def excluded() -> tuple[Excluded, ...]:
     return tuple(_excluded)
+
+
+def erasable() -> tuple[Erasable, ...]:
+    return tuple(_erasable)
+
+
+def spared() -> tuple[Spared, ...]:
+    return tuple(_spared)
 
 
 def recipients_of(company: Company) -> list[Recipient]:

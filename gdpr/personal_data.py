@@ -16,6 +16,8 @@ def declare() -> None:
     _declare_requests()
     _declare_archives()
     _declare_downloads()
+    _declare_erasures()
+    _declare_holds()
     disclose(recipients)
 
 
@@ -135,5 +137,81 @@ def _declare_downloads() -> None:
             "end": "The byte behind the last one that was asked for.",
             "sent": "How many bytes were sent.",
             "refusal": "Why nothing was sent; empty if something was.",
+        },
+    )
+
+
+def _declare_erasures() -> None:
+    cover(
+        models.Erasure,
+        meaning="A request to erase a person: by whom, why, and what came of it.",
+        kept=AS_EVIDENCE,
+        columns={
+            "id": "The request's identifier.",
+            "company_id": "The company whose data it is.",
+            "subject": "The identifiers of the person; empty once the erasure is completed.",
+            "pseudonym": "What stands in place of whatever named the person.",
+            "reason": "Why it was asked for.",
+            "status": "How it stands: REQUESTED, APPROVED, PROCESSING, COMPLETED, FAILED or REJECTED.",
+            "requested_by": "Who asked for it: a key of the company, or an operator of HyreLog.",
+            "created_at": "When it was asked for.",
+            "due_at": "By when it has to be answered.",
+            "rejected_by": "Who rejected it; empty if nobody did.",
+            "rejected_at": "When it was rejected; empty if it was not.",
+            "rejection": "Why it was rejected; empty if it was not.",
+            "preview": "How many rows of each table it would erase, as they were counted.",
+            "previewed_at": "When they were counted.",
+            "job_id": "The job that erases; empty as long as it is not approved.",
+            "started_at": "When the erasing began.",
+            "completed_at": "When it was done.",
+            "counts": "How many rows of each table were erased.",
+            "certificate": "What HyreLog signed about it.",
+        },
+        redact={"key": "By it nobody asks twice. Whoever has HyreLog's secret could try out identifiers against it."},
+    )
+    cover(
+        models.ErasureApproval,
+        meaning="That an operator of HyreLog approved an erasure.",
+        kept=AS_EVIDENCE,
+        follows="erasure_id",
+        columns={
+            "id": "The approval's identifier.",
+            "company_id": "The company whose data it is.",
+            "erasure_id": "The erasure that was approved.",
+            "approved_by": "Who approved it.",
+            "at": "When it was approved.",
+        },
+        redact={"user_id": "The number of an operator's account in HyreLog."},
+    )
+    cover(
+        models.ErasedRow,
+        meaning="A row other than an event in which an erasure replaced something.",
+        kept=AS_EVIDENCE,
+        follows="erasure_id",
+        columns={
+            "id": "The entry's number.",
+            "company_id": "The company whose data it is.",
+            "erasure_id": "The erasure.",
+            "table": "The table of the row.",
+            "key": "The identifier of the row.",
+            "replaced": "Which values of which columns were replaced, by number.",
+        },
+    )
+
+
+def _declare_holds() -> None:
+    cover(
+        models.LegalHold,
+        meaning="That data must be kept although somebody wants it erased, because of a claim or a law (Art. 17(3)).",
+        kept=AS_EVIDENCE,
+        columns={
+            "id": "The hold's identifier.",
+            "company_id": "The company whose data it is.",
+            "subject": "The identifiers of the person whose data is kept; empty for everybody's.",
+            "reason": "Why it is kept.",
+            "placed_by": "Who decided so.",
+            "placed_at": "Since when.",
+            "lifted_by": "Who ended it; empty if it holds.",
+            "lifted_at": "Until when; empty if it holds.",
         },
     )

@@ -141,6 +141,8 @@ def test_rows_follow_what_they_belong_to() -> None:
         "gdpr_exportarchive": "gdpr_exportrequest",
         "gdpr_downloadlink": "gdpr_exportarchive",
         "gdpr_downloadaccess": "gdpr_downloadlink",
+        "gdpr_erasureapproval": "gdpr_erasure",
+        "gdpr_erasedrow": "gdpr_erasure",
     }
     assert followed == expected
 

@@ -148,4 +148,10 @@ def test_no_index_of_events_repeats_the_beginning_of_another(db: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT indexdef FROM pg_indexes WHERE tablename = 'audit_auditevent'")
         indexed = {row[0].split(" USING btree ")[1] for row in cursor.fetchall()}
-    assert indexed == {"(id)", "(company_id, id)", "(company_id, ((actor ->> 'id'::text)), id)", "(workspace_id, seq)"}
+    assert indexed == {
+        "(id)",
+        "(company_id, id)",
+        "(company_id, ((actor ->> 'id'::text)), id)",
+        "(workspace_id, seq)",
+        "(company_id, seq) WHERE ((action)::text = 'gdpr.erased'::text)",
+    }
