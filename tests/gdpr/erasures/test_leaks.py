@@ -44,6 +44,13 @@ def said(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
     notices._subscribers.remove(note)
 
 
+@pytest.fixture
+def folder(tmp_path: Path, settings: Any) -> Path:
+    """Where files go."""
+    settings.EXPORT_STORAGE = str(tmp_path)
+    return tmp_path
+
+
 def ask(api: Api) -> Erasure:
     answer = api.post(ERASURES, {"subject": ADA, "reason": "why-asked"}, **{"Idempotency-Key": "k"})
     return Erasure.objects.get(pk=answer.json()["erasureId"])
@@ -97,9 +104,8 @@ def test_neither_the_person_nor_a_reason_leaves_the_request_and_the_hold(
 
 
 def test_when_it_is_done_nothing_names_the_person_and_what_was_told_on_the_way_did_not(
-    api: Api, tenant: Tenant, caplog: pytest.LogCaptureFixture, said: list[str], settings: Any, tmp_path: Path
+    api: Api, tenant: Tenant, caplog: pytest.LogCaptureFixture, said: list[str], folder: Path
 ) -> None:
-    settings.EXPORT_STORAGE = str(tmp_path)
     tenant.record(draft(actor={"id": "u-4711", "email": "ada@example.com"}))
     erasure = ask(api)
     run_enqueued(Job.objects.get(type=PREVIEW))
@@ -112,7 +118,7 @@ def test_when_it_is_done_nothing_names_the_person_and_what_was_told_on_the_way_d
     shown = api.get(f"{ERASURES}/{erasure.pk}").json()
     assert (shown["status"], shown["subject"], shown["counts"]["audit_auditevent"]) == ("COMPLETED", None, 1)
     page = api.get(f"{ERASURES}/{erasure.pk}/certificate").content.decode()
-    files = "\n".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+    files = "\n".join(path.read_text() for path in folder.rglob("*") if path.is_file())
     assert str(erasure.pk) in files
     everything = (rows(), "\n".join(said), caplog.text, json.dumps(shown), page, files)
     assert [leaks(text, IDENTIFIERS) for text in everything] == [[]] * len(everything)
