@@ -29,6 +29,8 @@ class Status(models.TextChoices):
 
 OPEN = (Status.REQUESTED, Status.APPROVED, Status.PROCESSING)
 """Of which there is one at the most for each company and subject."""
+UNANSWERED = (*OPEN, Status.FAILED)
+"""What still owes the person an answer."""
 
 
 def new_pseudonym() -> str:
@@ -48,11 +50,10 @@ class ErasureQuerySet(OwedQuerySet["Erasure"]):
         return self.filter(status=Status.REQUESTED)
 
     def unanswered(self) -> "ErasureQuerySet":
-        """Those whose person is still in the records, and was not told why (GDPR, Art. 12(3) and (4))."""
-        return self.filter(status__in=(*OPEN, Status.FAILED))
+        return self.filter(status__in=UNANSWERED)
 
     def answered(self) -> "ErasureQuerySet":
-        return self.filter(status__in=(Status.COMPLETED, Status.REJECTED))
+        return self.exclude(status__in=UNANSWERED)
 
 
 class Erasure(models.Model):
@@ -114,6 +115,21 @@ class Erasure(models.Model):
             raise LookupError(f"{self} is completed, and no longer knows whom it was about")
         return Subject.read(self.subject)
 
+    def approve(self, *, job: Job) -> bool:
+        """Enough people have approved it, and this job is to run it; says whether it was still to be decided."""
+        undecided = Erasure.objects.filter(pk=self.pk, status=Status.REQUESTED)
+        approved = bool(undecided.update(status=Status.APPROVED, job=job))
+        self.refresh_from_db()
+        return approved
+
+    def reject(self, *, by: str, reason: str, now: datetime) -> bool:
+        """It is not to run; says whether it had neither begun nor been rejected."""
+        waiting = Erasure.objects.filter(pk=self.pk, status__in=(Status.REQUESTED, Status.APPROVED))
+        said = {"rejected_by": by, "rejected_at": now, "rejection": reason}
+        rejected = bool(waiting.update(status=Status.REJECTED, **said))
+        self.refresh_from_db()
+        return rejected
+
     def begin(self, *, now: datetime) -> bool:
         """The job runs, for the first time or again; says whether it may."""
         may = Erasure.objects.filter(pk=self.pk, status__in=(Status.APPROVED, Status.PROCESSING, Status.FAILED))
@@ -131,8 +147,7 @@ class Erasure(models.Model):
 
     def fail(self) -> bool:
         """Its job has failed for good; says whether it was to run."""
-        return bool(
-            Erasure.objects.filter(pk=self.pk, status__in=(Status.APPROVED, Status.PROCESSING)).update(
-                status=Status.FAILED
-            )
-        )
+        ending = Erasure.objects.filter(pk=self.pk, status__in=(Status.APPROVED, Status.PROCESSING))
+        failed = bool(ending.update(status=Status.FAILED))
+        self.refresh_from_db()
+        return failed
