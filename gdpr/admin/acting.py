@@ -14,8 +14,6 @@ from gdpr.admin.listing import ListedAdmin
 
 
 class ActingAdmin(ListedAdmin):
-    ask_template = "admin/gdpr/ask.html"
-
     def button(self, name: str, view: Callable[..., HttpResponse], route: str = "") -> URLPattern:
         """The address of what is done to one row; `route` stands behind the name."""
         return path(f"<uuid:pk>/{name}/{route}", self.admin_site.admin_view(view), name=self._view_name(name))
@@ -32,9 +30,11 @@ class ActingAdmin(ListedAdmin):
             raise Http404
         return row
 
-    def ask(self, request: HttpRequest, row: Any, **context: Any) -> HttpResponse:
+    def ask(
+        self, request: HttpRequest, row: Any, *, template: str = "admin/gdpr/ask.html", **context: Any
+    ) -> HttpResponse:
         """A question before what cannot be undone: `title`, what is `told`, the `button`, perhaps a `form`."""
-        return TemplateResponse(request, self.ask_template, self.around(request, row, **context))
+        return TemplateResponse(request, template, self.around(request, row, **context))
 
     def around(self, request: HttpRequest, row: Any, **context: Any) -> dict[str, Any]:
         """What the template of a page beneath that of a row needs."""

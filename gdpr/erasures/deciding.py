@@ -62,7 +62,7 @@ def approve(erasure: Erasure, *, user_id: int, approved_by: str, now: datetime) 
     company = erasure.company
     company.system_workspace.chain_head.lock()
     erasure.refresh_from_db()
-    _check(erasure, user_id=user_id)
+    check(erasure, user_id=user_id)
     ErasureApproval.objects.create(company=company, erasure=erasure, user_id=user_id, approved_by=approved_by, at=now)
     tell(company, "gdpr.erasure.approved", now=now, erasureId=erasure.pk, approvedBy=approved_by)
     if erasure.approvals.count() >= APPROVALS:
@@ -71,7 +71,8 @@ def approve(erasure: Erasure, *, user_id: int, approved_by: str, now: datetime) 
     return erasure
 
 
-def _check(erasure: Erasure, *, user_id: int) -> None:
+def check(erasure: Erasure, *, user_id: int) -> None:
+    """Whether this account can approve the erasure now; raises NotDecidable, NoPreview, AlreadyApproved or Held."""
     if erasure.status != Erasure.Status.REQUESTED:
         raise NotDecidable(erasure)
     if erasure.preview is None:

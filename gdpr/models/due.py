@@ -9,10 +9,10 @@ SOON = timedelta(days=7)
 """Before it is due, when a request is pointed out to those who look after them."""
 
 
-Row = TypeVar("Row", bound=models.Model, covariant=True)
+Row_co = TypeVar("Row_co", bound=models.Model, covariant=True)
 
 
-class OwedQuerySet(models.QuerySet[Row]):
+class OwedQuerySet(models.QuerySet[Row_co]):
     """Requests with a `due_at`, some of which still owe an answer."""
 
     def unanswered(self) -> Self:
