@@ -36,7 +36,7 @@ def foreseen(asked: Erasure) -> dict[str, Any]:
     preview = preview_of(asked)
     return {
         "preview": preview,
-        "counted": table(preview.counts) if preview else "",
+        "counted": table(preview.rows) if preview else "",
         "remaining": table(preview.remaining) if preview else "",
         "previewed_at": asked.previewed_at,
         **_archives(asked),

@@ -36,7 +36,7 @@ class Work:
 class Preview:
     """Rows by table that would be erased, and by table and column what names the person and will remain."""
 
-    counts: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
     remaining: dict[str, int] = field(default_factory=dict)
 
 
@@ -51,7 +51,7 @@ def preview_of(asked: Erasure) -> Preview | None:
     """What was counted; None if nothing was yet."""
     if asked.preview is None:
         return None
-    return Preview(asked.preview.get("counts", {}), asked.preview.get("remaining", {}))
+    return Preview(asked.preview.get("rows", {}), asked.preview.get("remaining", {}))
 
 
 def moving(asked: Any) -> dict[str, str]:
