@@ -26,6 +26,8 @@ from gdpr.models.erasure import MOST_REASON, UNANSWERED, ErasureQuerySet
 
 router = Router()
 
+Status = Literal["REQUESTED", "APPROVED", "PROCESSING", "COMPLETED", "FAILED", "REJECTED"]
+
 ERASURES = "/key/company/gdpr/erasures"
 ONE = f"{ERASURES}/{{uuid:erasure_id}}"
 
@@ -33,8 +35,8 @@ ACCEPTED = "The request was accepted; the erasure runs once two people who opera
 OPEN = "A request to erase this person is open already; this is that one."
 FAILED = "An erasure of this person has failed, and whoever operates HyreLog has to repeat it; this is that one."
 HELD = " A legal hold keeps this person's data: nothing is erased before it is lifted."
-# It shows texts from outside: whatever they are, nothing in it is run or fetched.
-NOTHING_FROM_OUTSIDE = "default-src 'none'; style-src 'unsafe-inline'"
+STATIC_PAGE = "default-src 'none'; style-src 'unsafe-inline'"
+"""The policy of the certificate's page: of the texts in it that came from outside, none is run, nothing is fetched."""
 
 
 class ErasureIn(Schema):
@@ -62,7 +64,10 @@ class ErasureIn(Schema):
 class ErasureFilters(Schema):
     """Which erasures a list shows."""
 
-    status: Literal["REQUESTED", "APPROVED", "PROCESSING", "COMPLETED", "FAILED", "REJECTED"] | None = None
+    status: Annotated[
+        Status | None,
+        Field(description="`APPROVED` has not begun; `FAILED` is repeated by whoever operates HyreLog."),
+    ] = None
 
     def apply(self, erasures: ErasureQuerySet) -> ErasureQuerySet:
         return erasures if self.status is None else erasures.filter(status=self.status)
@@ -143,7 +148,7 @@ def get_certificate(request: HttpRequest, erasure_id: uuid.UUID) -> HttpResponse
         error = f"This erasure is {erasure.status}; its certificate is made when it is completed."
         raise ApiError(409, "not_completed", error)
     written = certificate.as_page(erasure.certificate)
-    headers = {"Content-Security-Policy": NOTHING_FROM_OUTSIDE, "Cache-Control": "private"}
+    headers = {"Content-Security-Policy": STATIC_PAGE, "Cache-Control": "private"}
     return HttpResponse(written, content_type="text/html; charset=utf-8", headers=headers)
 
 

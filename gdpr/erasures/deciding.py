@@ -100,7 +100,7 @@ def _rejected(erasure: Erasure, *, rejected_by: str, reason: str, now: datetime)
         erasure.refresh_from_db()
         seen = erasure.job_id
         # Before the head: whoever holds a job's row may wait for the head, and never the other way round.
-        Job.objects.filter(pk=seen).cancel(now=now)
+        Job.objects.filter(erasure=erasure).cancel(now=now)
         erasure.company.system_workspace.chain_head.lock()
         if not erasure.reject(by=rejected_by, reason=reason, now=now):
             raise NotDecidable(erasure)
