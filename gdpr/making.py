@@ -200,7 +200,7 @@ class _Making:
         """Whether events in it are erased in part; of a whole company, each record tells of some."""
         if self._order.subject:
             return bool(self._erasures)
-        return records_of(self._order.company).filter(seq__lte=self._system.seq).exists()
+        return bool(records_of(self._order.company).filter(seq__lte=self._system.seq).exists())
 
     def _facts(self, signed: dict[str, Any], *, read_until: datetime) -> dict[str, Any]:
         """The manifest without its list of files."""
