@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from audit.encryption import encrypt
-from audit.models import AuditEvent
+from audit.models import ApiKey, AuditEvent, IdempotencyRecord
 from audit.personal_data import Erasable, erasable
 from gdpr.erasures.requesting import request_erasure
-from gdpr.models import Erasure, ExportRequest
+from gdpr.models import DownloadAccess, DownloadLink, Erasure, ExportArchive, ExportRequest
 from gdpr.requesting import request_export, scope_key
 from gdpr.subjects import Subject
 from jobs import events
@@ -265,3 +267,47 @@ def test_its_own_words_name_the_person_no_more_once_it_has_begun(tenant: Tenant)
     assert erasure.begin(now=NOON)
     assert (erasure.reason, erasure.requested_by) == (erasure.pseudonym, erasure.pseudonym)
     assert erasure.person() == ADA
+
+
+def test_what_could_tell_who_was_asked_for_goes_with_its_completion(tenant: Tenant, other_tenant: Tenant) -> None:
+    for one, route in (
+        (tenant, "gdpr/erasures"),
+        (tenant, "gdpr/export"),
+        (tenant, "jobs"),
+        (other_tenant, "gdpr/export"),
+    ):
+        key = ApiKey.objects.get(company=one.company, name="company")
+        place = {"company": one.company, "api_key": key, "route": route, "key": "k"}
+        IdempotencyRecord.objects.create(**place, fingerprint="f" * 64, answer={}, created_at=NOON)
+    erased(tenant.company)
+    left = IdempotencyRecord.objects.values_list("company__name", "route").order_by("company__name")
+    assert list(left) == [("Acme", "jobs"), ("Globex", "gdpr/export")]
+
+
+def test_who_downloaded_the_archive_of_the_person_is_not_told_any_more(tenant: Tenant) -> None:
+    request, other = export_of(tenant), export_of(tenant, BOB)
+    Job.objects.update(status="COMPLETED", completed_at=NOON)
+    accesses = []
+    for one in (request, other):
+        at = {"company": tenant.company, "created_at": NOON, "expires_at": NOON}
+        made = {"scope": "subject", "status": "EXPIRED", "file": "x.zip", "size": 1, "sha256": "f" * 64, "counts": {}}
+        archive = ExportArchive.objects.create(job=one.job, **at, **made)
+        link = DownloadLink.objects.create(archive=archive, digest=str(one.pk), **at)
+        client = {"address": "203.0.113.9", "user_agent": "curl/8"}
+        accesses.append(
+            DownloadAccess.objects.create(company=tenant.company, link=link, at=NOON, start=0, end=1, **client)
+        )
+    erased(tenant.company)
+    for access in accesses:
+        access.refresh_from_db()
+    assert [(access.address, access.user_agent) for access in accesses] == [(None, ""), ("203.0.113.9", "curl/8")]
+
+
+def test_what_operators_did_to_rows_of_the_company_is_looked_through(tenant: Tenant, other_tenant: Tenant) -> None:
+    user = get_user_model().objects.create(username="op", email="ada@example.com")
+    done_to = [tenant.company.pk, tenant.workspace.pk, other_tenant.company.pk, user.pk, "no key"]
+    for key in done_to:
+        LogEntry.objects.create(user=user, object_id=str(key), object_repr="ada@example.com", action_flag=CHANGE)
+    erasure = erased(tenant.company)
+    said = list(LogEntry.objects.order_by("id").values_list("object_repr", flat=True))
+    assert said == [erasure.pseudonym] * 2 + ["ada@example.com"] * 3
