@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.db.models.functions import Coalesce
 
 from audit.ids import uuid7
-from audit.models import Company
+from audit.models import Company, IdempotencyRecord
 from gdpr.subjects import Subject
 from jobs.models import Job
 
@@ -15,6 +15,8 @@ APPROVALS = 2
 """Different people who have to approve an erasure before it runs."""
 MOST_REASON = 1_000
 """Characters of the reason for a request, and of that for its rejection."""
+ROUTES = "gdpr/"
+"""What the routes of requests about people begin with, as audit.api.idempotency keeps them."""
 
 
 class Status(models.TextChoices):
@@ -139,10 +141,13 @@ class Erasure(models.Model):
         return {name: self.pseudonym for name, text in words.items() if person.matches(text)}
 
     def complete(self, *, certificate: dict[str, Any], now: datetime) -> bool:
-        """It is done: forget the person; says whether it was running."""
+        """It is done, in the caller's transaction: forget the person; says whether it was running."""
         running = Erasure.objects.filter(pk=self.pk, status=Status.PROCESSING)
         forgotten = {"subject": None, "key": ""}
         ended = bool(running.update(status=Status.COMPLETED, completed_at=now, certificate=certificate, **forgotten))
+        if ended:
+            # The fingerprints of requests about people are of little but their identifiers, which could be tried out.
+            IdempotencyRecord.objects.filter(company=self.company_id, route__startswith=ROUTES).delete()
         self.refresh_from_db()
         return ended
 
