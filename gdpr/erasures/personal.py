@@ -73,7 +73,7 @@ _ENDINGS_OF_PROFILE = (
 )
 _OWN = _split(
     "arn uid sub actorid userid useruid useruuid personid memberid customerid employeeid patientid contactid subjectid",
-    "assumedroleid user profile userprofile personaldata personaldetail contactdetail contactdata billingdetail",
+    "assumedroleid profile userprofile personaldata personaldetail contactdetail contactdata billingdetail",
 )
 
 _PEOPLE = (
@@ -98,7 +98,7 @@ def kind(name: str) -> Kind:
     """What the name of a member, or of a field that changed, says of its value."""
     whole = _kind(plain(name))
     if whole is Kind.OTHER and len(name) <= _LONGEST and _BETWEEN_PARTS.search(name):
-        return _kind(plain(_BETWEEN_PARTS.split(name)[-1]))
+        return _kind(plain(_BETWEEN_PARTS.split(name.rstrip("]"))[-1]))
     return whole
 
 
