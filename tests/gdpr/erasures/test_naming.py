@@ -89,6 +89,7 @@ def test_what_is_personal_in_an_object_about_them_is_replaced(before: Any, after
         ({"u1": {"name": "Ada"}, "u2": {"name": "Bob"}}, {P: {"name": P}, "u2": {"name": "Bob"}}),
         ({"createdBy": "u1", "name": "Budget"}, {"createdBy": P, "name": "Budget"}),
         ({"members": ["u1", "u2"], "name": "Team"}, {"members": [P, "u2"], "name": "Team"}),
+        ({"id": "u1", "userIds": ["u2"], "customerId": "c1"}, {"id": P, "userIds": ["u2"], "customerId": "c1"}),
         ({"name": "Bob", "likes": [{"id": "u1"}]}, {"name": "Bob", "likes": [{"id": P}]}),
     ],
 )
