@@ -8,6 +8,7 @@ from django.db.models.functions import Coalesce
 
 from audit.ids import uuid7
 from audit.models import Company, IdempotencyRecord
+from gdpr.models.due import OwedQuerySet
 from gdpr.subjects import Subject
 from jobs.models import Job
 
@@ -39,18 +40,22 @@ def new_pseudonym() -> str:
     return f"erased-{secrets.token_hex(8)}"
 
 
-class ErasureQuerySet(models.QuerySet["Erasure"]):
+class ErasureQuerySet(OwedQuerySet["Erasure"]):
     def of(self, company: Company) -> "ErasureQuerySet":
         return self.filter(company=company)
 
     def open(self) -> "ErasureQuerySet":
         return self.filter(status__in=OPEN)
 
+    def undecided(self) -> "ErasureQuerySet":
+        """Those that wait for people: to be approved, or rejected."""
+        return self.filter(status=Status.REQUESTED)
+
     def unanswered(self) -> "ErasureQuerySet":
         return self.filter(status__in=UNANSWERED)
 
-    def overdue(self, *, now: datetime) -> "ErasureQuerySet":
-        return self.unanswered().filter(due_at__lt=now)
+    def answered(self) -> "ErasureQuerySet":
+        return self.exclude(status__in=UNANSWERED)
 
 
 class Erasure(models.Model):
@@ -101,6 +106,7 @@ class Erasure(models.Model):
             ),
         ]
         indexes = [models.Index(fields=["company", "id"], name="erasure_company")]  # lists and exports
+        permissions = [("approve_erasure", "Can approve and reject erasure")]
 
     def __str__(self) -> str:
         return f"erasure {self.pk}"
