@@ -157,6 +157,20 @@ class Erasure(models.Model):
         self.refresh_from_db()
         return ended
 
+    def complete_once_more(
+        self, *, started_at: datetime | None, completed_at: datetime, counts: dict[str, int]
+    ) -> bool:
+        """Forget the person as it did before a backup was restored; says whether nobody else is about to.
+
+        For one that is approved, or has begun, that is its job.
+        """
+        forgotten = Erasure.objects.filter(pk=self.pk, status__in=(Status.REQUESTED, Status.REJECTED))
+        done = {"status": Status.COMPLETED, "started_at": started_at, "completed_at": completed_at, "counts": counts}
+        undecided = {"rejected_by": "", "rejected_at": None, "rejection": "", "subject": None, "key": ""}
+        ended = bool(forgotten.update(**done, **undecided, **self._words_without_the_person()))
+        self.refresh_from_db()
+        return ended
+
     def fail(self) -> bool:
         """Its job has failed for good; says whether it was to run."""
         ending = Erasure.objects.filter(pk=self.pk, status__in=(Status.APPROVED, Status.PROCESSING))
