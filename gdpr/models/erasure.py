@@ -8,6 +8,7 @@ from django.db.models.functions import Coalesce
 
 from audit.ids import uuid7
 from audit.models import Company, IdempotencyRecord
+from gdpr.models.due import OwedQuerySet
 from gdpr.subjects import Subject
 from jobs.models import Job
 
@@ -39,18 +40,22 @@ def new_pseudonym() -> str:
     return f"erased-{secrets.token_hex(8)}"
 
 
-class ErasureQuerySet(models.QuerySet["Erasure"]):
+class ErasureQuerySet(OwedQuerySet["Erasure"]):
     def of(self, company: Company) -> "ErasureQuerySet":
         return self.filter(company=company)
 
     def open(self) -> "ErasureQuerySet":
         return self.filter(status__in=OPEN)
 
+    def undecided(self) -> "ErasureQuerySet":
+        """Those that wait for people: to be approved, or rejected."""
+        return self.filter(status=Status.REQUESTED)
+
     def unanswered(self) -> "ErasureQuerySet":
         return self.filter(status__in=UNANSWERED)
 
-    def overdue(self, *, now: datetime) -> "ErasureQuerySet":
-        return self.unanswered().filter(due_at__lt=now)
+    def answered(self) -> "ErasureQuerySet":
+        return self.exclude(status__in=UNANSWERED)
 
 
 class Erasure(models.Model):
@@ -101,6 +106,7 @@ class Erasure(models.Model):
             ),
         ]
         indexes = [models.Index(fields=["company", "id"], name="erasure_company")]  # lists and exports
+        permissions = [("approve_erasure", "Can approve and reject erasure")]
 
     def __str__(self) -> str:
         return f"erasure {self.pk}"
@@ -148,6 +154,20 @@ class Erasure(models.Model):
         if ended:
             # The fingerprints of requests about people are of little but their identifiers, which could be tried out.
             IdempotencyRecord.objects.filter(company=self.company_id, route__startswith=ROUTES).delete()
+        self.refresh_from_db()
+        return ended
+
+    def complete_once_more(
+        self, *, started_at: datetime | None, completed_at: datetime, counts: dict[str, int]
+    ) -> bool:
+        """Forget the person as it did before a backup was restored; says whether nobody else is about to.
+
+        For one that is approved, or has begun, that is its job.
+        """
+        forgotten = Erasure.objects.filter(pk=self.pk, status__in=(Status.REQUESTED, Status.REJECTED))
+        done = {"status": Status.COMPLETED, "started_at": started_at, "completed_at": completed_at, "counts": counts}
+        undecided = {"rejected_by": "", "rejected_at": None, "rejection": "", "subject": None, "key": ""}
+        ended = bool(forgotten.update(**done, **undecided, **self._words_without_the_person()))
         self.refresh_from_db()
         return ended
 
