@@ -5,13 +5,12 @@ by these one could try out who the person was. So of each attempt to deliver an 
 to stays: whoever received the person's data is to be told of the erasure (GDPR, Art. 19).
 """
 
-import json
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from audit.encryption import UnreadableSecret, decrypt
-from audit.personal_data import Form, Found, erase, spare
+from audit.encryption import read_json
+from audit.personal_data import OUR_WORD, RANDOM, Form, Found, erase, spare
 from webhooks import models
 from webhooks.models import Webhook, WebhookAttempt, WebhookDelivery
 
@@ -23,13 +22,11 @@ DISABLED = (
     "An erasure (GDPR, Art. 17) removed its URL, headers or credentials, since they named the erased person. Set new"
     " ones, then enable it."
 )
-OUR_WORD = "A word of HyreLog's own programs, of which there are a few; none names anybody."
-RANDOM = "Random bytes by which HyreLog signs, encrypted: they say nothing of anybody."
 
 
 def declare() -> None:
     """Tell erasures of the tables."""
-    gone = Form(read=_opened, write=lambda *_: "")
+    gone = Form(read=read_json, write=lambda *_: "")
     erase(
         Webhook,
         forms={
@@ -64,14 +61,6 @@ def declare() -> None:
     counts = "Counts and times of requests, which say how an endpoint fares. They name no person."
     spare(models.Endpoint, reason=counts)
     spare(models.EndpointHour, reason=counts)
-
-
-def _opened(token: str) -> Any:
-    """None too for what none of HYRELOG_ENCRYPTION_KEYS opens: nobody can read it."""
-    try:
-        return json.loads(decrypt(token)) if token else None
-    except UnreadableSecret:
-        return None
 
 
 def _quiet(found: Found, now: datetime) -> set[Any]:
