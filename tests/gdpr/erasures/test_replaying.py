@@ -1,0 +1,1 @@
+"""Repeating erasures, event by event, from what a restore can leave."""
