@@ -20,7 +20,7 @@ Not found are a person's name, another address of the same mailbox, and an addre
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -90,19 +90,30 @@ class Subject:
         while pending:
             item, is_id = pending.pop()
             match item:
-                case str() if self._named_in(item):
+                case str() if self.is_named_in(item):
                     return True
                 case bool():
                     pass  # which Python takes for 0 and 1
-                case int() | float() if is_id and self._is_number(item):
+                case int() | float() if is_id and self.is_number(item):
                     return True
                 case dict():
-                    if any(map(self._named_in, item)):
+                    if any(map(self.is_named_in, item)):
                         return True
                     pending += _members(item)
                 case list():
                     pending += [(element, is_id) for element in item]
         return False
+
+    def is_named_in(self, text: str) -> bool:
+        """Whether a text, or the name of a member, names the subject."""
+        if text in self.actor_ids:
+            return True
+        may_hold = bool(self.emails) and ("@" in text or "%" in text or "\\u" in text)
+        return may_hold and self._pattern.search(text) is not None
+
+    def is_number(self, number: float) -> bool:
+        """Whether a number is the subject's id, where its member's name says that it is an id (see `of_ids`)."""
+        return number in self._numbers and (isinstance(number, int) or abs(number) <= _EXACT)
 
     def condition(self, *, json_columns: Iterable[str], text_columns: Iterable[str]) -> tuple[str, list[Any]]:
         """An SQL condition on a row, and its parameters: true of each row in which `matches` finds the subject.
@@ -143,22 +154,19 @@ class Subject:
     def _pattern(self) -> re.Pattern[str]:
         return addresses.pattern(self.emails)
 
-    def _is_number(self, number: float) -> bool:
-        return number in self._numbers and (isinstance(number, int) or abs(number) <= _EXACT)
 
-    def _named_in(self, text: str) -> bool:
-        if text in self.actor_ids:
-            return True
-        may_hold = bool(self.emails) and ("@" in text or "%" in text or "\\u" in text)
-        return may_hold and self._pattern.search(text) is not None
+def of_ids(item: Mapping[str, Any]) -> Callable[[str], bool]:
+    """Which members of an object hold ids, so that numbers in them may name somebody: asked by the member's name."""
+    field = item.get("field")
+    of_change = isinstance(field, str) and _says_id(field)
+    return lambda name: _says_id(name) or (of_change and name in ("old", "new"))
 
 
 def _members(item: Mapping[str, Any]) -> Iterator[tuple[Any, bool]]:
     """The values of an object, each with whether its name says that it is an id."""
-    field = item.get("field")
-    of_change = isinstance(field, str) and _says_id(field)
+    holds_ids = of_ids(item)
     for name, value in item.items():
-        yield value, _says_id(name) or (of_change and name in ("old", "new"))
+        yield value, holds_ids(name)
 
 
 def _says_id(name: str) -> bool:

@@ -133,9 +133,16 @@ class Erasure(models.Model):
     def begin(self, *, now: datetime) -> bool:
         """The job runs, for the first time or again; says whether it may."""
         may = Erasure.objects.filter(pk=self.pk, status__in=(Status.APPROVED, Status.PROCESSING, Status.FAILED))
-        began = bool(may.update(status=Status.PROCESSING, started_at=Coalesce("started_at", now)))
+        started = {"status": Status.PROCESSING, "started_at": Coalesce("started_at", now)}
+        began = bool(may.update(**started, **self._words_without_the_person()))
         self.refresh_from_db()
         return began
+
+    def _words_without_the_person(self) -> dict[str, str]:
+        """What is to stand in place of its own words that name the person: all that tells of it later repeats them."""
+        person = self.person()
+        words = {"reason": self.reason, "requested_by": self.requested_by}
+        return {name: self.pseudonym for name, text in words.items() if person.matches(text)}
 
     def complete(self, *, certificate: dict[str, Any], now: datetime) -> bool:
         """It is done: forget the person; says whether it was running."""
