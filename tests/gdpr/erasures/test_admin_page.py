@@ -100,7 +100,7 @@ def test_one_that_failed_shows_why_and_who_can_have_it_go_on(
     operator: Client, client: Client, company: Company
 ) -> None:
     asked = made(company, "FAILED", job={"error": "the storage was full", "result": None})
-    JobLog.objects.create(job_id=asked.job_id, attempt=1, text="a line of the log")
+    JobLog.objects.create(job=Job.objects.get(), attempt=1, text="a line of the log")
     text = text_of(operator, page(asked))
     assert "The erasing has failed" in text
     assert "the storage was full" in text
