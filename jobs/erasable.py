@@ -43,18 +43,13 @@ def let_end(jobs: Collection[uuid.UUID], *, stopping: Collection[uuid.UUID], now
 
 
 def cancel_waiting(jobs: Collection[uuid.UUID], *, now: datetime, **changes: Any) -> None:
-    """Cancel those of the jobs that wait, with a line in the log of each, and change them; in the caller's transaction.
+    """Cancel those of the jobs that wait, and change them; in the caller's transaction. Their error says why.
 
     They are told of as they are then: whoever follows the company's jobs must not read what was erased.
     """
     waiting = Job.objects.filter(pk__in=jobs, status=Job.Status.PENDING)
-    lines = [
-        JobLog(job_id=pk, company_id=company_id, attempt=attempt, text=ENDED)
-        for pk, company_id, attempt in waiting.order_by("pk").values_list("pk", "company_id", "attempt")
-    ]
-    ended = {"status": Job.Status.CANCELLED, "completed_at": now, "cancel_requested_at": now}
+    ended = {"status": Job.Status.CANCELLED, "completed_at": now, "cancel_requested_at": now, "error": ENDED}
     waiting.change_each({**ended, **changes}, event="cancelled", when=Job.Status.CANCELLED)
-    JobLog.objects.bulk_create(lines)
 
 
 def _ready(found: Found, now: datetime) -> set[Any]:

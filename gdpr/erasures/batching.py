@@ -115,7 +115,10 @@ class Batches:
             if table.then:
                 table.then({key: asked[key] for key in ripe}, now)
             self.note(table, ripe, follows=follows)
-        return Done(len(ripe), [key for key in asked if key not in ready])
+        deferred = [key for key in asked if key not in ready]
+        if deferred and not ripe:
+            self.hold_everything()  # `ready` may have asked for the end of something
+        return Done(len(ripe), deferred)
 
     def _write(self, table: Erasable, rows: Mapping[Any, Any], changes: Mapping[Any, Change], now: datetime) -> None:
         model = table.model

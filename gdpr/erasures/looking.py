@@ -58,9 +58,10 @@ class Sighting:
 
 
 def fields_of(table: Erasable) -> dict[str, Any]:
-    """By column, the fields that may name a person: those of JSON and text but the ones that are kept."""
+    """By column, the fields that may name a person: JSON and texts but for the kept ones, and whatever is emptied."""
     fields = _by_column(table).items()
-    return {name: one for name, one in fields if isinstance(one, MAY_NAME) and name not in table.kept}
+    may_name = {name: one for name, one in fields if isinstance(one, MAY_NAME) or name in table.emptied}
+    return {name: one for name, one in may_name.items() if name not in table.kept}
 
 
 def key_of(table: Erasable) -> Any:

@@ -7,7 +7,8 @@ from django.db.models import Q
 from django.db.models.functions import Coalesce
 
 from audit.ids import uuid7
-from audit.models import Company
+from audit.models import Company, IdempotencyRecord
+from gdpr.models.due import OwedQuerySet
 from gdpr.subjects import Subject
 from jobs.models import Job
 
@@ -15,6 +16,8 @@ APPROVALS = 2
 """Different people who have to approve an erasure before it runs."""
 MOST_REASON = 1_000
 """Characters of the reason for a request, and of that for its rejection."""
+ROUTES = "gdpr/"
+"""What the routes of requests about people begin with, as audit.api.idempotency keeps them."""
 
 
 class Status(models.TextChoices):
@@ -37,18 +40,22 @@ def new_pseudonym() -> str:
     return f"erased-{secrets.token_hex(8)}"
 
 
-class ErasureQuerySet(models.QuerySet["Erasure"]):
+class ErasureQuerySet(OwedQuerySet["Erasure"]):
     def of(self, company: Company) -> "ErasureQuerySet":
         return self.filter(company=company)
 
     def open(self) -> "ErasureQuerySet":
         return self.filter(status__in=OPEN)
 
+    def undecided(self) -> "ErasureQuerySet":
+        """Those that wait for people: to be approved, or rejected."""
+        return self.filter(status=Status.REQUESTED)
+
     def unanswered(self) -> "ErasureQuerySet":
         return self.filter(status__in=UNANSWERED)
 
-    def overdue(self, *, now: datetime) -> "ErasureQuerySet":
-        return self.unanswered().filter(due_at__lt=now)
+    def answered(self) -> "ErasureQuerySet":
+        return self.exclude(status__in=UNANSWERED)
 
 
 class Erasure(models.Model):
@@ -99,6 +106,7 @@ class Erasure(models.Model):
             ),
         ]
         indexes = [models.Index(fields=["company", "id"], name="erasure_company")]  # lists and exports
+        permissions = [("approve_erasure", "Can approve and reject erasure")]
 
     def __str__(self) -> str:
         return f"erasure {self.pk}"
@@ -139,10 +147,13 @@ class Erasure(models.Model):
         return {name: self.pseudonym for name, text in words.items() if person.matches(text)}
 
     def complete(self, *, certificate: dict[str, Any], now: datetime) -> bool:
-        """It is done: forget the person; says whether it was running."""
+        """It is done, in the caller's transaction: forget the person; says whether it was running."""
         running = Erasure.objects.filter(pk=self.pk, status=Status.PROCESSING)
         forgotten = {"subject": None, "key": ""}
         ended = bool(running.update(status=Status.COMPLETED, completed_at=now, certificate=certificate, **forgotten))
+        if ended:
+            # The fingerprints of requests about people are of little but their identifiers, which could be tried out.
+            IdempotencyRecord.objects.filter(company=self.company_id, route__startswith=ROUTES).delete()
         self.refresh_from_db()
         return ended
 

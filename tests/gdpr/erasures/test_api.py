@@ -2,19 +2,15 @@
 
 import hashlib
 import json
-import logging
 import uuid
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.test import Client
 
-from audit import notices
-from audit.models import AuditEvent, IdempotencyRecord
+from audit.models import IdempotencyRecord
 from gdpr.erasures import certificate, requesting
-from gdpr.erasures.deciding import Held, approve, reject
+from gdpr.erasures.deciding import approve, reject
 from gdpr.erasures.holds import lift
 from gdpr.erasures.requesting import ERASE, PREVIEW
 from gdpr.models import Erasure
@@ -307,58 +303,6 @@ def test_the_jobs_behind_an_erasure_are_seen_and_not_touched_by_the_company(api:
             assert Job.objects.get(pk=job.pk).status == status
         assert api.post(JOBS, {"type": job_type, "payload": payload}).status_code == 422
     assert Job.objects.count() == 2
-
-
-# --- What leaks ---
-
-
-@pytest.fixture
-def noticed() -> Iterator[list[str]]:
-    """What is told as a fact."""
-    facts: list[str] = []
-
-    def note(name: str, told: Mapping[str, Any]) -> None:
-        facts.append(f"{name} {told}")
-
-    notices.subscribe(note)
-    yield facts
-    notices._subscribers.remove(note)
-
-
-def rows_of_other_tables() -> str:
-    """All rows that there are, but for those that know the person until the end."""
-    knowing = {"gdpr_erasure", "gdpr_legalhold"}
-    with connection.cursor() as cursor:
-        tables = sorted(set(connection.introspection.table_names(cursor)) - knowing)
-        found = []
-        for table in tables:
-            cursor.execute(f'SELECT row_to_json(t)::text FROM "{table}" AS t')
-            found += [text for (text,) in cursor.fetchall()]
-    return "\n".join(found)
-
-
-def test_neither_the_person_nor_a_reason_leaves_the_request_and_the_hold(
-    api: Api, tenant: Tenant, caplog: pytest.LogCaptureFixture, noticed: list[str]
-) -> None:
-    caplog.set_level(logging.INFO)
-    secrets = ("u-4711", "ada@example.com", "why-asked", "why-held", "why-not")
-    body = {"subject": ADA, "reason": "why-asked"}
-    erasure = Erasure.objects.get(pk=api.post(ERASURES, body, **{"Idempotency-Key": "k"}).json()["erasureId"])
-    assert api.post(ERASURES, {"subject": ADA, "reason": "why-asked" * 200}).status_code == 422
-    Erasure.objects.update(preview=COUNTED, previewed_at=NOON)
-    held = hold(tenant.company, reason="why-held")
-    with pytest.raises(Held):
-        approve(erasure, user_id=1, approved_by="op", now=NOON)
-    lift(held, lifted_by="a judge", now=NOON)
-    for number in (1, 2):
-        approve(erasure, user_id=number, approved_by="op", now=NOON)
-    reject(erasure, rejected_by="op", reason="why-not", now=NOON)
-    assert AuditEvent.objects.count() == 6
-    left = {"rows": rows_of_other_tables(), "log": caplog.text, "notices": "\n".join(noticed)}
-    assert "events.recorded" in left["notices"]
-    assert str(erasure.pk) in left["rows"]
-    assert [(where, secret) for where, text in left.items() for secret in secrets if secret in text] == []
-    assert hashlib.sha256(json.dumps(body).encode()).hexdigest() not in left["rows"]
 
 
 def test_the_description_tells_how_to_ask(client: Client) -> None:
