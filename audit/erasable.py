@@ -16,7 +16,7 @@ def declare() -> None:
     """Tell erasures of the tables."""
     _declare_events()
     _declare_tenants()
-    # The row goes as a whole: its fingerprint is of a request's body, without salt, and could be guessed from.
+    # The row goes as a whole: whoever repeats the request must not be answered by the person's data.
     erase(models.IdempotencyRecord, deleted=True)
     spare(
         models.ChainHead,

@@ -9,15 +9,16 @@ record had never been made.
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 from audit.erasing import ERASED, MOST_EVENTS, PARTS, Part, erasure_of, is_record, listed_in, records_of
 from audit.faults import Fault, gives, is_whole, readable
 from audit.models import AuditEvent, ChainHead, Company
 from audit.models.company import SYSTEM_WORKSPACE
 
-RECORDS_AT_HAND = 200
-"""Each takes up to 100 kB. What one erasure changed in one stretch of a chain is mostly in one record."""
+LISTED_AT_HAND = 40_000
+"""Events that the records list which are kept in memory, at some 500 bytes each: records of many erasures take turns
+along a chain."""
 REPEAT = "run manage.py replay_erasures"
 
 Told = Callable[[str, Part], object]
@@ -43,7 +44,7 @@ class Marks:
 
     @property
     def erased(self) -> bool:
-        """Neither this nor `never_erased` is what no erasure leaves behind."""
+        """What is neither this nor `never_erased` was left behind by no erasure."""
         return self.salt is None and self.fresh_salt is not None and self.record_id is not None
 
 
@@ -77,7 +78,8 @@ class Erasures:
         self._company = company
         self._told = told
         self._reach = 0
-        self._record = lru_cache(maxsize=RECORDS_AT_HAND)(self._look_up)
+        self._at_hand: dict[uuid.UUID, Record | str] = {}  # what was asked for last is the last
+        self._listed = 0
 
     def faults_of_part(self, event: AuditEvent, part: Part) -> Iterator[str]:
         """Why a part with marks does not stand as the record that it names says; tells of it where it does."""
@@ -128,6 +130,17 @@ class Erasures:
         """Where in the chain those of these events stand that are records of the company."""
         return dict(records_of(self._company).filter(pk__in=record_ids).values_list("pk", "seq"))
 
+    def _record(self, record_id: uuid.UUID) -> Record | str:
+        """As `_look_up`, which is asked again only after so many other records that there was no room for this one."""
+        found = self._at_hand.pop(record_id, None)
+        if found is None:
+            found = self._look_up(record_id)
+            self._listed += _size(found)
+            while self._listed > LISTED_AT_HAND and self._at_hand:
+                self._listed -= _size(self._at_hand.pop(next(iter(self._at_hand))))
+        self._at_hand[record_id] = found
+        return found
+
     def _look_up(self, record_id: uuid.UUID) -> Record | str:
         """What a record says, or why the event of this id does not count as one."""
         event = readable([record_id]).get(record_id)
@@ -154,6 +167,10 @@ class Erasures:
             heads = ChainHead.objects.filter(workspace=self._system_id)
             self._reach = heads.values_list("seq", flat=True).first() or 0
         return self._reach
+
+
+def _size(found: Record | str) -> int:
+    return 1 if isinstance(found, str) else len(found.commitments)
 
 
 def _marked(record: Record) -> dict[uuid.UUID, AuditEvent]:

@@ -22,17 +22,16 @@ from gdpr.erasures.batching import BATCH, PAUSE, Batches, Clock
 from gdpr.erasures.changing import Whom
 from gdpr.erasures.looking import followers_of, key_of, keys_following, look, selection_of
 from gdpr.erasures.metering import Meter
+from gdpr.erasures.waiting import come_back_later
 from gdpr.models import ErasedRow, Erasure
 from gdpr.requesting import EXPORT
-from jobs.context import JobContext, Snooze
+from jobs.context import JobContext
 from jobs.models import Job
 
 MOST_PASSES = 10
 """Then it ends although the person is still being found: that was recorded after the erasure had begun."""
 PATIENCE = 30
 """Times that it waits for what others are at work on, a second each, before it gives its place to other jobs."""
-SNOOZE = 60.0
-"""Seconds after which it comes back then."""
 
 Late = defaultdict[str, list[Any]]
 """By table, the keys of rows that could not be erased yet."""
@@ -135,11 +134,8 @@ class _Erasing:
                 for some in _batches(keys):
                     self._erase(self._tables[name], some, late, follows=follows)
         if any(late.values()):
-            self._come_back_later(f"Waiting for rows that are being worked on in {', '.join(sorted(late))}.")
-
-    def _come_back_later(self, why: str) -> None:
-        self._context.log(why)
-        raise Snooze(SNOOZE)
+            places = ", ".join(sorted(name for name, keys in late.items() if keys))
+            come_back_later(self._context, f"Some rows are being worked on ({places}); this waits for them.")
 
     def _go_over_followers(self) -> None:
         """Look once more at all that follows what was erased: an answer that was under way may have come since."""
@@ -171,7 +167,7 @@ class _Erasing:
             if not running.exists():
                 return
             self._context.wait(PAUSE)
-        self._come_back_later("Waiting for an export of the company to end.")
+        come_back_later(self._context, "An export of the company is being made; this waits for its end.")
 
     def _finish(self) -> Erased:
         batches = self._batches

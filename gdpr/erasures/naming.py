@@ -27,13 +27,14 @@ by the pseudonym of the erasure:
      name, too.
    - If the target is another person (its type says user, member, customer and so on, and it has an id), payload,
      metadata and changes tell of that one: beside what names the subject, only that is replaced there which whoever
-     acts leaves behind, which is IP addresses, user agents, devices and positions.
+     acts leaves behind, which is IP addresses, user agents, devices and positions; and an object is about the person
+     there only if its `id`, `userId` and so on, or the name that it stands under, names them.
 
 Everything else stays: other names of members, booleans and nulls, pseudonyms of other erasures, and of an event its
 action, its category, its times, and its `traceId` and `target.type` unless they name the person.
 
 **Not replaced**, as nothing tells whose it is: a person's name, phone or address in a free text or under a name that is
-not listed; what others wrote about them without an identifier; an id within a longer text, except in an event of theirs;
+not listed; what others wrote about them without an identifier; an id within a longer text, but for their own events;
 an id or address of theirs that the request does not name, with what stands in an object about it; what is hashed,
 encoded, encrypted or shortened; the pictures that links lead to. Whoever asks names each identifier by which the person
 may be known. **Replaced too much** may be what belongs to another person or to a thing without an id or address of its
@@ -199,11 +200,12 @@ class _Person:
             return Extent.OWN
         if any(self._tells(word, value) for word, _, value in members):
             return Extent.NOTHING
-        if place.under_them or any(
+        mentions = any(
             self._says(word, value, is_id=holds_ids(name))
             for word, name, value in members
             if not word.endswith(DONE_BY)
-        ):
+        )
+        if place.under_them or (mentions and place.extent is not Extent.TRACES):
             return Extent.OWN
         if place.extent is Extent.PROFILE and any(kind(name) is Kind.PROFILE for name in item):
             return Extent.NAME

@@ -72,8 +72,8 @@ _ENDINGS_OF_PROFILE = (
     *("birthdate", "dateofbirth", "iban", "avatarurl", "photourl", "pictureurl"),
 )
 _OWN = _split(
-    "arn uid sub actorid userid useruid useruuid personid memberid customerid employeeid patientid contactid subjectid",
-    "assumedroleid user profile userprofile personaldata personaldetail contactdetail contactdata billingdetail",
+    "arn uid sub actorid userid useruid useruuid personid employeeid assumedroleid",
+    "profile userprofile personaldata personaldetails contactdetails contactdata billingdetails",
 )
 
 _PEOPLE = (
@@ -98,7 +98,7 @@ def kind(name: str) -> Kind:
     """What the name of a member, or of a field that changed, says of its value."""
     whole = _kind(plain(name))
     if whole is Kind.OTHER and len(name) <= _LONGEST and _BETWEEN_PARTS.search(name):
-        return _kind(plain(_BETWEEN_PARTS.split(name)[-1]))
+        return _kind(plain(_BETWEEN_PARTS.split(name.rstrip("]"))[-1]))
     return whole
 
 
@@ -128,9 +128,7 @@ def _kind(name: str) -> Kind:
             return Kind.PROFILE
         if form == "name":
             return Kind.NAME
-        if form in _OWN:
-            return Kind.OWN
-    return Kind.OTHER
+    return Kind.OWN if name in _OWN else Kind.OTHER  # ids in the plural are of others
 
 
 def _is_one_ip_address(text: str) -> bool:

@@ -89,12 +89,19 @@ def test_what_is_erased_meanwhile_is_no_fault(tenant: Tenant, monkeypatch: pytes
     assert list(verify(tenant.company.system_workspace, advance=go_on)) == []
 
 
-def test_records_are_read_again_if_there_is_no_room_for_them(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(erased, "RECORDS_AT_HAND", 1)
+@pytest.mark.parametrize(("room", "looks"), [(6, 2), (5, 6), (1, 6)])
+def test_records_are_read_again_only_if_there_is_no_room_for_them(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch, room: int, looks: int
+) -> None:
+    monkeypatch.setattr(erased, "LISTED_AT_HAND", room)
     events = tenant.record(*[draft() for _ in range(6)])
-    erase(tenant.company, *events[::2], actor=ACTOR)
-    erase(tenant.company, *events[1::2], request=SECOND, actor=ACTOR)
-    assert told(tenant.workspace) == {(FIRST, "actor"): 3, (SECOND, "actor"): 3}
+    records = [
+        erase(tenant.company, *events[::2], actor=ACTOR),
+        erase(tenant.company, *events[1::2], request=SECOND, actor=ACTOR),
+    ]
+    with CaptureQueriesContext(connection) as made:
+        assert told(tenant.workspace) == {(FIRST, "actor"): 3, (SECOND, "actor"): 3}
+    assert sum(record.pk.hex in query["sql"] for query in made for record in records) == looks
 
 
 def test_records_cost_statements_only_where_something_was_erased(tenant: Tenant) -> None:

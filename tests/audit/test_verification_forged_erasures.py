@@ -129,6 +129,15 @@ def test_a_part_that_is_back_to_an_earlier_erasure_is_found(tenant: Tenant, even
     assert f"its content was erased by request {SECOND}, but it is back to what an earlier erasure left" in fault
 
 
+@pytest.mark.parametrize("forged", [{"content_salt": SALT}, {"content_fresh_salt": None}])
+def test_marks_at_odds_are_told_of_once(tenant: Tenant, event: AuditEvent, forged: dict[str, Any]) -> None:
+    erase(tenant.company, event, payload={"note": "erased-1, and Bob"})
+    between = marks(event)
+    erase(tenant.company, event, request=SECOND, payload={"note": "erased-1, and erased-2"})
+    alter(event, **between | forged)
+    assert "its content" in the_fault(tenant.company, event)
+
+
 def test_an_erased_event_of_the_system_chain_stands_as_its_record_says(tenant: Tenant) -> None:
     event = record_system(company=tenant.company, action="webhook.disabled", payload={"to": "ada"}, now=NOON)
     before = marks(event)

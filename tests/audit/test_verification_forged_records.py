@@ -128,6 +128,11 @@ def test_a_listed_commitment_of_any_form_is_held_against_the_value(
     assert f"its actor was altered after it was erased by request {FIRST}" in the_fault(tenant.company, event)
 
 
+def test_what_stands_in_another_chain_than_the_system_one_records_nothing(tenant: Tenant, event: AuditEvent) -> None:
+    pretend(tenant.workspace, listing(event))
+    assert faults(tenant.company) == []
+
+
 def test_a_record_of_another_companys_event_is_a_fault(tenant: Tenant, other_tenant: Tenant, event: AuditEvent) -> None:
     pretended = pretend(other_tenant.company.system_workspace, listing(event))
     fault = the_fault(other_tenant.company, pretended)

@@ -11,6 +11,7 @@ from audit.personal_data import Erasable
 from audit.verification import verify
 from gdpr.erasures.requesting import ERASE
 from gdpr.models import Erasure
+from gdpr.requesting import scope_key
 from gdpr.subjects import Subject
 from jobs.enqueueing import enqueue
 from jobs.models import Job
@@ -44,7 +45,7 @@ def approved(company: Company, person: Subject = ADA, **fields: Any) -> Erasure:
     now = timezone.now()
     asked = {"reason": "They asked.", "requested_by": "a test", "created_at": now, "due_at": now} | fields
     erasure = Erasure.objects.create(
-        company=company, subject=person.as_json(), key=str(person), status="APPROVED", **asked
+        company=company, subject=person.as_json(), key=scope_key(person), status="APPROVED", **asked
     )
     job, _ = enqueue(ERASE, {"erasureId": str(erasure.pk)}, company=company, key=str(erasure.pk), now=now)
     Erasure.objects.filter(pk=erasure.pk).update(job=job)
