@@ -6,6 +6,7 @@ to stays: whoever received the person's data is to be told of the erasure (GDPR,
 """
 
 import json
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +38,7 @@ def declare() -> None:
             "encrypted_authentication": gone,
         },
         kept={"encrypted_secret": RANDOM, "encrypted_previous_secret": RANDOM},
+        ready=_quiet,
         then=_disable,
     )
     erase(
@@ -72,6 +74,20 @@ def _opened(token: str) -> Any:
         return None
 
 
+def _quiet(found: Found, now: datetime) -> set[Any]:
+    """Those that nobody sends to, and those that go on reaching their endpoint; raises as `_disable` does.
+
+    A process that sends has read the URL before, and writes it into an attempt of its own. What somebody sends to is
+    disabled, and so comes to rest. The endpoints' locks keep others from claiming (webhooks.claiming) until then.
+    """
+    cut_off = _cut_off(found)
+    list(models.Endpoint.objects.filter(pk__in=cut_off).order_by("pk").select_for_update(no_key=True))
+    claimed = WebhookDelivery.objects.filter(webhook__in=cut_off, status=WebhookDelivery.Status.SENDING)
+    busy = set(claimed.values_list("webhook_id", flat=True))
+    _disable_each(busy, now=now)
+    return set(found) - busy
+
+
 def _put_down(found: Found, _now: datetime) -> set[Any]:
     """Those that nobody has claimed: a process that has may have read the event, and is about to write of it."""
     claimed = WebhookDelivery.objects.filter(pk__in=list(found), status=WebhookDelivery.Status.SENDING)
@@ -86,6 +102,13 @@ def _ended(found: Found, _now: datetime) -> set[Any]:
 
 def _disable(found: Found, now: datetime) -> None:
     """Disable those that reach their endpoint no more. Raises audit.models.company.ChainBusy."""
-    cut_off = [key for key, columns in found.items() if REACHES & set(columns)]
-    for webhook in Webhook.objects.filter(pk__in=cut_off).order_by("pk"):
+    _disable_each(_cut_off(found), now=now)
+
+
+def _disable_each(keys: Collection[Any], *, now: datetime) -> None:
+    for webhook in Webhook.objects.filter(pk__in=keys).order_by("pk"):
         webhook.disable(reason=DISABLED, now=now)
+
+
+def _cut_off(found: Found) -> list[Any]:
+    return [key for key, columns in found.items() if REACHES & set(columns)]

@@ -24,9 +24,7 @@ from gdpr.erasures.looking import followers_of, key_of, keys_following, look, se
 from gdpr.erasures.metering import Meter
 from gdpr.erasures.waiting import come_back_later
 from gdpr.models import ErasedRow, Erasure
-from gdpr.requesting import EXPORT
 from jobs.context import JobContext
-from jobs.models import Job
 
 MOST_PASSES = 10
 """Then it ends although the person is still being found: that was recorded after the erasure had begun."""
@@ -74,7 +72,6 @@ class _Erasing:
             if number == MOST_PASSES:
                 self._context.log(f"New rows named the person in each of {number} passes; those to come may, too.")
         self._go_over_followers()
-        self._wait_for_exports()
         return self._finish()
 
     def _pass(self) -> bool:
@@ -159,15 +156,6 @@ class _Erasing:
             while some := list(rows.filter(id__gt=after).values_list("id", "key")[:BATCH]):
                 yield table, [key_of(table).to_python(key) for _, key in some]
                 after = some[-1][0]
-
-    def _wait_for_exports(self) -> None:
-        """An export that began before the erasure may hold the person, and must be there to be deleted."""
-        running = Job.objects.of(self._company).filter(type=EXPORT, status=Job.Status.PROCESSING)
-        for _ in range(PATIENCE):
-            if not running.exists():
-                return
-            self._context.wait(PAUSE)
-        come_back_later(self._context, "An export of the company is being made; this waits for its end.")
 
     def _finish(self) -> Erased:
         batches = self._batches
