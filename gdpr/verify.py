@@ -949,7 +949,7 @@ def _event_faults(row: Mapping[str, Any], reader: JsonReader) -> Iterator[str]:
 
 def _part_faults(row: Mapping[str, Any], part: str, reader: JsonReader) -> Iterator[str]:
     salt, fresh, record = row[part + "_salt"], row[part + "_fresh_salt"], row[part + "_erased_by"]
-    if salt is None and fresh is record is None:
+    if salt is None and fresh is None and record is None:
         yield f"the salt of its {part} is missing: it was erased without a record"
     elif salt is None and not _HASH.accepts(fresh):
         yield f"the fresh salt of its {part} is not 64 hex characters"
@@ -960,7 +960,7 @@ def _part_faults(row: Mapping[str, Any], part: str, reader: JsonReader) -> Itera
         yield f"the salt of its {part} is not 64 hex characters"
     elif _hash(_value(row, part), reader, salt=bytes.fromhex(salt)) != row[part + "_commitment"]:
         yield f"its {part} was altered: it does not match its commitment"
-    elif not fresh is record is None:
+    elif fresh is not None or record is not None:
         yield f"its {part} has its salt, and is said to be erased all the same"
 
 
