@@ -176,7 +176,6 @@ def test_ten_approvals_cost_no_more_statements_than_one(operator: Client, compan
 # --- Approving --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("committed")
 def test_two_people_approve_each_after_a_question_and_nobody_twice(operator: Client, company: Company) -> None:
     asked = made(company)
     approve, second = button(asked, "approve"), another_officer()
@@ -247,7 +246,6 @@ def test_a_legal_hold_blocks_and_says_so(operator: Client, company: Company, *, 
 # --- Rejecting, and counting again ------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("committed")
 @pytest.mark.parametrize("status", ["REQUESTED", "APPROVED"])
 def test_it_is_rejected_with_a_reason(operator: Client, company: Company, status: str) -> None:
     asked = made(company, status)
@@ -275,7 +273,6 @@ def test_what_has_begun_is_not_rejected(operator: Client, company: Company, stat
     assert asked.status == status
 
 
-@pytest.mark.usefixtures("committed")
 def test_it_is_counted_again(operator: Client, company: Company) -> None:
     asked = made(company)
     assert "is being counted again" in said(operator.post(button(asked, "count"), follow=True))

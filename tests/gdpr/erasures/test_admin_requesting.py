@@ -75,7 +75,6 @@ def names_somebody(text: str) -> bool:
 # --- Requesting -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("committed")
 def test_an_erasure_is_requested_and_counted_and_named_nowhere_else(
     operator: Client, ask: Send, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -175,7 +174,6 @@ def test_looking_at_the_forms_does_nothing(operator: Client, tenant: Tenant) -> 
 # --- Legal holds ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("committed")
 def test_a_hold_of_a_person_is_placed(operator: Client, place: Send) -> None:
     answer = place()
     hold = LegalHold.objects.get()
@@ -211,7 +209,6 @@ def test_what_is_wrong_with_a_hold_is_said_beside_its_field(
     assert not LegalHold.objects.exists()
 
 
-@pytest.mark.usefixtures("committed")
 def test_a_hold_is_lifted_after_a_question_and_only_once(operator: Client, tenant: Tenant) -> None:
     hold = held(tenant.company)
     lift = button(hold, "lift")
