@@ -1,7 +1,6 @@
 """A real browser: Chromium, driven by the protocol of https://www.w3.org/TR/webdriver2/, a window for each person."""
 
 import contextlib
-import os
 import re
 import shutil
 import subprocess
@@ -20,15 +19,14 @@ ENTER = "\ue007"
 PATIENCE = 60
 """Seconds until what is waited for has to be there."""
 _PORT = re.compile(r"started successfully on port (\d+)")
-_OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
+_OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1200,900")
 
 
 class Browser:
     """A window with cookies of its own. What finds elements takes CSS selectors, and the first that fits."""
 
-    def __init__(self, driver: str, *, width: int, height: int) -> None:
-        arguments = [*_OPTIONS, f"--window-size={width},{height}"]
-        wanted = {"browserName": "chrome", "goog:chromeOptions": {"args": arguments}}
+    def __init__(self, driver: str) -> None:
+        wanted = {"browserName": "chrome", "goog:chromeOptions": {"args": _OPTIONS}}
         answer = _asked("POST", f"{driver}/session", {"capabilities": {"alwaysMatch": wanted}})
         self._session = f"{driver}/session/{answer['sessionId']}"
 
@@ -94,7 +92,7 @@ def running_driver() -> Iterator[str]:
     program = shutil.which("chromedriver")
     if program is None:
         pytest.skip("chromedriver is not installed, so nobody looks at the admin through a browser")
-    with subprocess.Popen([program, "--port=0"], stdout=subprocess.PIPE, text=True, env=os.environ) as process:
+    with subprocess.Popen([program, "--port=0"], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             port = next(match[1] for line in process.stdout if (match := _PORT.search(line)))
@@ -104,8 +102,8 @@ def running_driver() -> Iterator[str]:
 
 
 @contextmanager
-def running_browser(driver: str, *, width: int = 1200, height: int = 900) -> Iterator[Browser]:
-    browser = Browser(driver, width=width, height=height)
+def running_browser(driver: str) -> Iterator[Browser]:
+    browser = Browser(driver)
     try:
         yield browser
     finally:
