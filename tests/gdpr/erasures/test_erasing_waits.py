@@ -1,4 +1,4 @@
-"""What an erasure waits for: legal holds, rows that are being worked on, a busy chain, exports that are being made."""
+"""What an erasure waits for: legal holds, rows that are being worked on, and a busy chain."""
 
 import threading
 import uuid
@@ -14,7 +14,6 @@ from audit.models import company
 from gdpr.erasures import batching, holds
 from gdpr.erasures import erasing as engine
 from gdpr.models import ErasedRow, Erasure
-from gdpr.requesting import request_export
 from gdpr.subjects import Subject
 from jobs.context import JobContext, Stopped
 from jobs.enqueueing import enqueue
@@ -179,16 +178,6 @@ def test_a_job_about_the_person_is_ended_before_it_is_erased(acme: Tenant, claim
     assert run(erasure).status == "COMPLETED"
     job.refresh_from_db()
     assert not ADA.matches([job.payload, job.result])
-
-
-def test_an_export_that_is_being_made_is_awaited(acme: Tenant, claimer: ProcessLease) -> None:
-    now = request_export(company=acme.company, scope="company", requested_by="a test", now=NOON)[0].job.run_at
-    export = claim_job(claimer, now=now, queue="exports")
-    erasure = approved(acme.company)
-    assert run(erasure).status == "PENDING"
-    assert said(erasure) == ["An export of the company is being made; this waits for its end."]
-    export.fail(error="")
-    assert run(erasure).status == "COMPLETED"
 
 
 def test_a_worker_that_lost_its_claim_changes_nothing(acme: Tenant, claimer: ProcessLease) -> None:
