@@ -1,5 +1,7 @@
 """An approved erasure without those who approve it, and the steps of its job."""
 
+from typing import Any
+
 import pytest
 from django.utils import timezone
 
