@@ -13,7 +13,8 @@ from audit.models import AuditEvent
 from gdpr import storage
 from gdpr.erasures import ledger
 from gdpr.erasures.known import gathering
-from gdpr.erasures.replaying import Repeated, Replay
+from gdpr.erasures.repeated import Repeated
+from gdpr.erasures.replaying import Replay
 from gdpr.models import ErasedRow, Erasure, ErasureApproval
 from tests.conftest import NOON, Tenant, draft
 from tests.gdpr.erasures.engine import ADA, BOB, erased
