@@ -117,10 +117,7 @@ def _header(sent: Mapping[str, Any]) -> Header:
         approvals=tuple(_approved(one, f"approvals[{n}]") for n, one in enumerate(approvals)),
         started_at=None if sent["startedAt"] is None else checked.moment(sent["startedAt"], "startedAt"),
         completed_at=checked.moment(sent["completedAt"], "completedAt"),
-        counts={
-            checked.text(table, "counts (the name)", most=63): checked.number(n, f"counts.{table}")
-            for table, n in counts.items()
-        },
+        counts={checked.text(of, "counts (the name)", most=63): checked.number(n, f"counts.{of}") for of, n in counts},
     )
 
 
