@@ -9,6 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth import get_user_model
+from django.db import transaction
 from django.utils import timezone
 
 from audit.encryption import encrypt
@@ -19,10 +20,13 @@ from gdpr.models import DownloadAccess, DownloadLink, Erasure, ExportArchive, Ex
 from gdpr.requesting import request_export, scope_key
 from gdpr.subjects import Subject
 from jobs import events
+from jobs.leases import ProcessLease
 from jobs.models import Job, JobLog
-from tests.conftest import NOON, Tenant, draft
+from tests.conftest import NOON, Tenant, draft, open_tenant
 from tests.gdpr.erasures.engine import ADA, BOB, approved, erased
 from tests.jobs.rows import job_in
+from tests.threads import begin
+from webhooks.claiming import Claimer
 from webhooks.models import Webhook, WebhookAttempt, WebhookDelivery
 
 MAIL = {"to": "ada@example.com", "subject": "Hello", "text": "…"}
@@ -199,6 +203,35 @@ def test_what_is_claimed_or_on_the_wire_is_awaited(tenant: Tenant) -> None:
 
 
 # Webhooks.
+
+
+def test_a_webhook_that_somebody_sends_to_is_disabled_and_comes_to_rest_first(tenant: Tenant) -> None:
+    """The attempt under way has the old URL; it is erased by itself, once it is there."""
+    webhook, _ = Webhook.objects.register(company=tenant.company, url="https://example.com/")
+    delivery, _ = delivered(tenant)
+    assert ready(Webhook, {webhook.pk: {"url"}}) == {webhook.pk}
+    WebhookDelivery.objects.filter(pk=delivery.pk).update(next_attempt_at=None, **PROCESSING | {"status": "SENDING"})
+    assert ready(Webhook, {webhook.pk: {"description"}}) == {webhook.pk}
+    assert Webhook.objects.get().enabled
+    assert ready(Webhook, {webhook.pk: {"url"}}) == set()
+    assert not Webhook.objects.get().enabled
+    WebhookDelivery.objects.filter(pk=delivery.pk).update(status="HELD", claim_token=None, claimed_by=None)
+    assert ready(Webhook, {webhook.pk: {"url"}}) == {webhook.pk}
+
+
+def test_nobody_claims_what_is_for_a_webhook_while_its_url_is_erased(committed: None, lease: ProcessLease) -> None:
+    tenant, claimed = open_tenant("Acme"), []
+    webhook, _ = Webhook.objects.register(company=tenant.company, url="https://example.com/")
+    tenant.record()
+
+    def claim() -> None:
+        claimed.append(len(Claimer(slots=8).claim(process=lease.process_id, places=8, now=timezone.now())))
+
+    with transaction.atomic():
+        ready(Webhook, {webhook.pk: {"url"}})
+        begin(claim).join()
+    begin(claim).join()
+    assert claimed == [0, 1]
 
 
 @pytest.mark.parametrize(
