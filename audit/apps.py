@@ -5,6 +5,7 @@ class AuditConfig(AppConfig):
     name = "audit"
 
     def ready(self) -> None:
-        from audit import own_data
+        from audit import erasable, own_data
 
         own_data.declare()
+        erasable.declare()

@@ -3,7 +3,7 @@
 Complete by construction: a test holds the declarations against the live schema, table by table and column by column.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -47,13 +47,29 @@ class Excluded:
         return self.model._meta.db_table  # noqa: SLF001
 
 
-Ready = Callable[[Sequence[Any], datetime], set[Any]]
-"""`ready(keys, now)`: which of these rows can be erased now; the erasure comes back for the others.
+Found = Mapping[Any, Collection[str]]
+"""Rows that an erasure found, by key: the columns of each that name the person; none where it follows one that does."""
+Ready = Callable[[Found, datetime], set[Any]]
+"""`ready(found, now)`: the keys of these rows that can be erased now; the erasure comes back for the others.
 
-Called in the transaction that erases, before anything was changed; it may end what stands in the way.
+Called in the transaction that erases, which holds the rows' locks, before anything was changed; it may ask for the end
+of what stands in the way.
 """
-Then = Callable[[Sequence[Any], datetime], object]
-"""`then(keys, now)`: called in the transaction that erased these rows, once they were changed."""
+Then = Callable[[Found, datetime], object]
+"""`then(found, now)`: called in the transaction that erased these rows, once they were changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a column is written that cannot bear the pseudonym as it is, or is encrypted.
+
+    `write(stored, replaced, pseudonym)` makes of the value in which the pseudonym stands one that the column may have.
+    `read(stored)` opens what is encrypted: it is this that is looked through, and that has numbers. As a search cannot
+    look into it where it lies, each row of the company is read that has some.
+    """
+
+    write: Callable[[Any, Any, str], Any]
+    read: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +78,9 @@ class Erasable:
 
     A row is about the person if one of these names them, or if the row that it follows is. In such a row each value
     that names them is replaced by the erasure's pseudonym, in the columns of `numbered` (which must differ from row to
-    row) with the row's key behind it; the columns of `emptied` are set to what it says, whether they name anybody or
-    not. The columns of `proved` are looked at and never changed. `deleted` says that the whole row goes instead.
+    row) with the row's key behind it; `forms` says how columns are written that have rules of their own. The columns of
+    `emptied` are set to what it says, whether they name anybody or not. The columns of `proved` are looked at and never
+    changed. `deleted` says that the whole row goes instead.
 
     `whose` is the SQL condition on the rows of a company, with one parameter, its id.
     """
@@ -74,6 +91,7 @@ class Erasable:
     leader: type[models.Model] | None = None
     emptied: Mapping[str, Any] = field(default_factory=dict)
     numbered: frozenset[str] = frozenset()
+    forms: Mapping[str, Form] = field(default_factory=dict)
     proved: Mapping[str, str] = field(default_factory=dict)
     kept: Mapping[str, str] = field(default_factory=dict)
     deleted: bool = False

@@ -1,14 +1,16 @@
 """Verification: walks a chain from its first event to its head and names each row that does not fit."""
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from django.db import DataError
 from django.db.models import OuterRef, Q, Subquery, TextField
 from django.db.models.functions import Cast, Concat, Length
 
 from audit import chain
+from audit.erased import Erasures, Marks, Told
+from audit.erasing import PARTS, is_record
+from audit.faults import Fault, has_its_hash, is_sealed, readable
 from audit.models import AuditEvent, ChainHead, Workspace
 
 PART_ROWS = 1_000
@@ -17,20 +19,6 @@ PART_CHARACTERS = 8 * 1024 * 1024
 _JSON = ("actor", "target", "payload", "metadata", "changes", "context")
 # Not what the row takes on disk: there it may be compressed a hundredfold.
 CHARACTERS = Length(Concat(*(Cast(name, TextField()) for name in _JSON)))
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A row that does not fit into its chain."""
-
-    workspace: str
-    seq: int
-    event: str | None
-    reason: str
-
-    def __str__(self) -> str:
-        where = f"event {self.event} (seq {self.seq})" if self.event else f"seq {self.seq}"
-        return f"workspace {self.workspace}, {where}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +32,32 @@ class _Link:
     characters: int
 
 
-def verify(workspace: Workspace, *, advance: Callable[[int], object] = lambda _: None) -> Iterator[Fault]:
+def verify(
+    workspace: Workspace,
+    *,
+    advance: Callable[[int], object] = lambda _: None,
+    erased: Told = lambda _, __: None,
+) -> Iterator[Fault]:
     """Each fault of a workspace's chain, up to the head as it stood at the start; none means that it is intact.
 
     Rows outside the chain, before its first event or beyond its head, are faults too. Reads in parts of at most 1,000
     rows and 8 MiB, so that memory stays bounded and no long transaction is needed; `advance(n)` is told of each part.
+
+    An erased part that stands as the record of its erasure says is no fault; `erased(erasure_id, part)` is told of it.
+    What the records list is looked at where they stand: parts that should be erased and are back, in whatever workspace
+    of the company, are faults that the verification of its `system` workspace finds.
     """
     head = ChainHead.objects.get(workspace=workspace)
+    erasures = Erasures(workspace.company, told=erased)
     seq, prev_hash = 0, chain.GENESIS
     for part in _parts(workspace, up_to=head.seq):
-        events = _readable([link.id for link in part])
+        events = readable([link.id for link in part])
         for link in part:
             if link.seq != seq + 1:
                 yield Fault(str(workspace.id), seq + 1, None, f"missing: the next event that exists has seq {link.seq}")
             elif link.prev_hash != prev_hash:
                 yield _fault(workspace, link, "prev_hash is not the hash of the event before it")
-            for reason in _own_faults(events.get(link.id)):
-                yield _fault(workspace, link, reason)
+            yield from _event_faults(workspace, link, events.get(link.id), erasures)
             seq, prev_hash = link.seq, link.hash
         advance(len(part))
     if seq < head.seq:
@@ -95,38 +92,26 @@ def _links(workspace: Workspace, *, up_to: int) -> Iterator[_Link]:
         seq = links[-1].seq
 
 
-def _readable(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, AuditEvent]:
-    """The events of `ids`, but for those that hold what no Python value can: `infinity` as a time, say."""
-    try:
-        return AuditEvent.objects.in_bulk(ids)
-    except (DataError, ValueError, RecursionError):
-        if len(ids) == 1:
-            return {}
-        middle = len(ids) // 2
-        return _readable(ids[:middle]) | _readable(ids[middle:])
+def _event_faults(workspace: Workspace, link: _Link, event: AuditEvent | None, erasures: Erasures) -> Iterator[Fault]:
+    """What is wrong with an event, and with what it records as erased."""
+    reasons = [*_own_faults(event, erasures)]
+    for reason in reasons:
+        yield _fault(workspace, link, reason)
+    if event and not reasons and workspace.is_system and is_record(event):
+        yield from erasures.faults_of_record(event)
 
 
-def _own_faults(event: AuditEvent | None) -> Iterator[str]:
+def _own_faults(event: AuditEvent | None, erasures: Erasures) -> Iterator[str]:
     if event is None:
         yield "it was altered: it holds a value that cannot be read"
         return
-    for name, salt, value, expected in (
-        ("actor", event.actor_salt, event.actor, event.actor_commitment),
-        ("content", event.content_salt, event.content, event.content_commitment),
-    ):
-        if salt is None:
-            yield f"the salt of its {name} is missing without an erasure on record"
-        elif not _gives(expected, chain.commitment, salt, value):
-            yield f"its {name} was altered: it does not match its commitment"
-    if not _gives(event.hash, event.compute_hash):
+    for part in PARTS:
+        if not Marks.on(event, part).never_erased:
+            yield from erasures.faults_of_part(event, part)
+        elif not is_sealed(event, part):
+            yield f"its {part} was altered: it does not match its commitment"
+    if not has_its_hash(event):
         yield "its envelope was altered: it does not match its hash"
-
-
-def _gives(expected: str, compute: Callable[..., str], *values: object) -> bool:
-    try:
-        return compute(*values) == expected
-    except (ValueError, OverflowError, RecursionError):
-        return False  # no canonical form, a salt that is no hex, a time that UTC has not: no event was recorded so
 
 
 def _outside(workspace: Workspace) -> Iterator[Fault]:

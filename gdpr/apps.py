@@ -5,6 +5,7 @@ class GdprConfig(AppConfig):
     name = "gdpr"
 
     def ready(self) -> None:
-        from gdpr import personal_data
+        from gdpr import erasable, personal_data
 
         personal_data.declare()
+        erasable.declare()

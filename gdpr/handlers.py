@@ -12,6 +12,7 @@ from audit.models.company import ChainBusy
 from gdpr import storage, telling
 from gdpr.archiving import sha256_of
 from gdpr.checking import FaultyArchive, check
+from gdpr.erasures import handlers as _of_erasures  # noqa: F401  handlers are found in this module of an app
 from gdpr.making import Made, MissingRows, Order, make
 from gdpr.models import ExportArchive
 from gdpr.models.archive import KEPT_FOR

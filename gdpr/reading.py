@@ -12,8 +12,7 @@ import psycopg
 from django.db import connection
 
 from audit.checkpoints import Links
-from audit.personal_data import Covered
-from gdpr.selecting import Selection
+from gdpr.selecting import Selection, Table
 
 PART = 1_000
 """Rows of one statement, at the most. Values of more than a megabyte cost Postgres a third more for each row."""
@@ -49,8 +48,8 @@ def read(selection: Selection, *, line: str = AS_JSON, linked: bool = False) -> 
         limit = min(PART, 2 * rows + 8)
 
 
-def columns(table: Covered) -> list[str]:
-    """The columns that are exported."""
+def columns(table: Table) -> list[str]:
+    """The columns that are read."""
     fields = table.model._meta.concrete_fields  # noqa: SLF001  Django's public way to a model's fields
     names = [field.attname if field.column is None else field.column for field in fields]
     return [name for name in names if name not in table.redact]
@@ -84,7 +83,7 @@ def _statement(selection: Selection, *, line: str, linked: bool) -> str:
     )
 
 
-def weight(table: Covered) -> str:
+def weight(table: Table) -> str:
     """How many bytes a row may take, told from what is stored: to unpack each value only to size it costs much."""
     cases = " ".join(f"WHEN '{method}' THEN {times}" for method, times in MOST_COMPRESSED.items())
     large = [f.column for f in table.model._meta.concrete_fields if f.get_internal_type() in VARIABLE]  # noqa: SLF001

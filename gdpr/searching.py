@@ -15,9 +15,9 @@ from typing import Any
 from django.db import connection, models
 
 from audit.checkpoints import Links
-from audit.personal_data import Covered, covered
+from audit.personal_data import covered
 from gdpr.reading import AS_JSON, PART, PART_BYTES, Part, columns, fetch, weight
-from gdpr.selecting import Selection
+from gdpr.selecting import Selection, Table
 from gdpr.subjects import Subject
 
 LOOKED_BYTES = 8 * 1024 * 1024
@@ -55,7 +55,7 @@ def search(selection: Selection, subject: Subject, *, line: str = AS_JSON, linke
         limit = min(PART, 2 * len(keys) + 8)
 
 
-def _about(table: Covered, rows: Sequence[dict[str, Any]], subject: Subject) -> set[Any]:
+def _about(table: Table, rows: Sequence[dict[str, Any]], subject: Subject) -> set[Any]:
     """The keys of those rows that are about the person, by the exact test."""
     key, named = _key(table), [*_columns(table, json_columns=True), *_columns(table, json_columns=False)]
     about = {row[key] for row in rows if subject.matches([row[column] for column in named])}
@@ -67,7 +67,7 @@ def _about(table: Covered, rows: Sequence[dict[str, Any]], subject: Subject) -> 
     return about | {one for one, followed in left.items() if followed in leaders}
 
 
-def _rows(table: Covered, keys: Sequence[Any]) -> list[dict[str, Any]]:
+def _rows(table: Table, keys: Sequence[Any]) -> list[dict[str, Any]]:
     chosen = ", ".join(f'"{column}"' for column in columns(table))
     statement = (
         f"SELECT row_to_json(chosen)::text FROM (SELECT {chosen} "  # noqa: S608  names of the models
@@ -106,7 +106,7 @@ def _statement(selection: Selection, condition: str, *, line: str, linked: bool)
     )
 
 
-def _weight(table: Covered) -> str:
+def _weight(table: Table) -> str:
     """How many bytes a row may take, with the row that it follows."""
     leader = _followed(table)
     if leader is None:
@@ -114,7 +114,7 @@ def _weight(table: Covered) -> str:
     return f"{weight(table)} + coalesce((SELECT {_weight(leader)} {_from(leader, followed_by=table)}), 0)"
 
 
-def _condition(table: Covered, subject: Subject) -> tuple[str, list[Any]]:
+def _condition(table: Table, subject: Subject) -> tuple[str, list[Any]]:
     """True of each row of a table that is about the person, and of some others; with its parameters."""
     named, values = subject.condition(
         json_columns=_columns(table, json_columns=True), text_columns=_columns(table, json_columns=False)
@@ -129,21 +129,21 @@ def _condition(table: Covered, subject: Subject) -> tuple[str, list[Any]]:
     return f"(coalesce({named}, FALSE) OR {followed})", [*values, *more]
 
 
-def _from(leader: Covered, *, followed_by: Covered) -> str:
+def _from(leader: Table, *, followed_by: Table) -> str:
     """The row that a row follows."""
     followed = f'"{followed_by.table}"."{followed_by.follows}"'
     return f'FROM "{leader.table}" WHERE "{leader.table}"."{_key(leader)}" = {followed}'
 
 
-def _columns(table: Covered, *, json_columns: bool) -> list[str]:
-    """The exported columns that hold JSON, or those that hold texts."""
+def _columns(table: Table, *, json_columns: bool) -> list[str]:
+    """Of the columns that are read, those that hold JSON, or those that hold texts."""
     kind = models.JSONField if json_columns else (models.CharField, models.TextField)
     fields = table.model._meta.concrete_fields  # noqa: SLF001  Django's public way to a model's fields
     held = {field.column for field in fields if isinstance(field, kind)}
     return [column for column in columns(table) if column in held]
 
 
-def _followed(table: Covered) -> Covered | None:
+def _followed(table: Table) -> Table | None:
     """The table whose rows a table's rows follow."""
     if table.follows is None:
         return None
@@ -152,5 +152,5 @@ def _followed(table: Covered) -> Covered | None:
     return next(one for one in covered() if one.model is led_by)
 
 
-def _key(table: Covered) -> str:
+def _key(table: Table) -> str:
     return str(table.model._meta.pk.column)  # noqa: SLF001  Django's public way to a primary key

@@ -15,6 +15,10 @@ from django.core.files.storage import storages
 _OURS = re.compile(r"(\.)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9]+\.zip(?(1)\.part)")
 """An archive is named for its job and attempt; a draft is hidden, and partial."""
 
+LEDGERS = "erasure-"
+"""What the names of ledgers of erasures begin with: these lie beside the archives, and are kept."""
+_LEDGER = re.compile(LEDGERS + r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.ndjson")
+
 LOOK_EVERY = 0.2
 """Seconds between two calls of `advance`."""
 
@@ -112,6 +116,11 @@ def clear(stem: str) -> None:
 def strays(*, before: datetime) -> set[str]:
     """The names of archives and of drafts that nobody wrote to since `before`; files that are not ours are left out."""
     return {name for name, written_at in _storage().listing("") if written_at < before and _OURS.fullmatch(name)}
+
+
+def ledgers() -> list[str]:
+    """The names of the published ledgers of erasures (gdpr.erasures.ledger), in order."""
+    return sorted(name for name, _ in _storage().listing(LEDGERS) if _LEDGER.fullmatch(name))
 
 
 def reach() -> None:

@@ -10,7 +10,7 @@ class JobsConfig(AppConfig):
     name = "jobs"
 
     def ready(self) -> None:
-        from jobs import due, events, lanes, personal_data, publishing, rescuing
+        from jobs import due, erasable, events, lanes, personal_data, publishing, rescuing
         from jobs import worker as _its_signals_connect  # noqa: F401
 
         for queue in QUEUES:
@@ -25,4 +25,5 @@ class JobsConfig(AppConfig):
             )
         events.on_event(publishing.publish)
         personal_data.declare()
+        erasable.declare()
         autodiscover_modules("handlers")

@@ -7,7 +7,7 @@ class WebhooksConfig(AppConfig):
     def ready(self) -> None:
         from audit.recording import on_recorded
         from jobs import lanes
-        from webhooks import claiming, personal_data, rescuing
+        from webhooks import claiming, erasable, personal_data, rescuing
         from webhooks.planning import LANE, plan_deliveries
 
         on_recorded(plan_deliveries)
@@ -21,3 +21,4 @@ class WebhooksConfig(AppConfig):
             )
         )
         personal_data.declare()
+        erasable.declare()

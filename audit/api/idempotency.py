@@ -1,6 +1,5 @@
 """`Idempotency-Key`: the same key and body within 24 hours answer as the first time, another body answers 409."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from datetime import datetime
@@ -8,6 +7,7 @@ from typing import Any
 
 from django.db import transaction
 from django.http import HttpRequest
+from django.utils.crypto import salted_hmac
 from ninja.responses import NinjaJSONEncoder
 
 from audit.api.errors import ApiError, invalid
@@ -44,7 +44,8 @@ def once(request: HttpRequest, key: ApiKey, *, route: str, now: datetime, answer
             raise invalid("Idempotency-Key", f"must have 1 to {MOST} characters, none of them U+0000")
         place = {"api_key": key, "route": route, "key": name}
         IdempotencyRecord.objects.filter(**place).expired(now=now).delete()
-        fingerprint = hashlib.sha256(request.body).hexdigest()
+        # A body may name a person, and be guessed: without SECRET_KEY nobody can try out which one it was.
+        fingerprint = salted_hmac("idempotency", request.body, algorithm="sha256").hexdigest()
         record, new = IdempotencyRecord.objects.get_or_create(
             **place, defaults={"company_id": key.company_id, "fingerprint": fingerprint, "created_at": now}
         )

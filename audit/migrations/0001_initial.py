@@ -155,7 +155,7 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("route", models.CharField(max_length=100)),
                 ("key", models.CharField(max_length=255)),
-                ("fingerprint", models.CharField(help_text="Hex SHA-256 of the request's body.", max_length=64)),
+                ("fingerprint", models.CharField(help_text="Hex HMAC-SHA-256 of the request's body.", max_length=64)),
                 ("status", models.PositiveSmallIntegerField(null=True)),
                 ("answer", models.JSONField(null=True)),
                 ("created_at", models.DateTimeField()),

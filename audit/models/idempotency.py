@@ -20,7 +20,7 @@ class IdempotencyRecord(models.Model):
     api_key = models.ForeignKey(ApiKey, on_delete=models.PROTECT)
     route = models.CharField(max_length=100)
     key = models.CharField(max_length=255)
-    fingerprint = models.CharField(max_length=64, help_text="Hex SHA-256 of the request's body.")
+    fingerprint = models.CharField(max_length=64, help_text="Hex HMAC-SHA-256 of the request's body.")
     status = models.PositiveSmallIntegerField(null=True)
     answer = models.JSONField(null=True)
     created_at = models.DateTimeField()

@@ -1,11 +1,11 @@
-"""The tables of this app, for exports."""
+"""The tables of this app, for exports and erasures."""
 
-from audit.personal_data import cover
+from audit.personal_data import Form, cover, erase
 from reviews import models
 
 
 def declare() -> None:
-    """Tell exports of the tables."""
+    """Tell exports and erasures of the tables."""
     cover(
         models.Connector,
         meaning="A place on the internet that the company's reviews are read from.",
@@ -32,3 +32,9 @@ def declare() -> None:
             "written_at": "When they wrote it.",
         },
     )
+    erase(
+        models.Connector,
+        numbered=frozenset({"name"}),
+        forms={"url": Form(write=lambda *_: "https://erased.invalid/")},
+    )
+    erase(models.Review, numbered=frozenset({"source_id"}))

@@ -1,172 +1,53 @@
-"""What can be done to one export on its page: each by a POST, what cannot be undone after a question."""
+"""What the buttons on the page of one row have in common: who may, what is asked first, where they lead back to."""
 
 import uuid
-from datetime import datetime
+from collections.abc import Callable
 from typing import Any
 
-from django import forms
 from django.contrib import messages
-from django.contrib.admin.widgets import AdminTextareaWidget
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
-from django.utils.formats import localize
 
-from audit.models.company import ChainBusy
 from gdpr.admin.listing import ListedAdmin
-from gdpr.admin.requesting import operator
-from gdpr.admin.showing import archive_of
-from gdpr.models import DownloadLink, ExportRequest
-from gdpr.models.request import MONTHS_OF_EXTENSION, MOST_REASON
-from jobs.admin.acting import CANCEL
-from jobs.models import Job
-
-EXTENDED = "only a request without an archive, that is not overdue and was not extended before, can be extended"
-EXTEND, CANCEL_ONE = "gdpr.change_exportrequest", "gdpr.change_exportrequest"
-LINK, REVOKE, EXPIRE = "gdpr.add_downloadlink", "gdpr.change_downloadlink", "gdpr.change_exportarchive"
-
-
-class ExtensionForm(forms.Form):
-    reason = forms.CharField(
-        max_length=MOST_REASON,
-        widget=AdminTextareaWidget(attrs={"rows": 4}),
-        help_text="Why the request is complex, or which others came with it. The person must be told of the extension, "
-        "with this reason, within the first month (GDPR, Art. 12(3)). Name nobody.",
-    )
 
 
 class ActingAdmin(ListedAdmin):
-    def acting_urls(self) -> list[URLPattern]:
-        views = {"link": self.make_link, "extend": self.extend, "stop": self.cancel_one, "expire": self.expire}
-        routes = [
-            path(f"<uuid:pk>/{name}/", self.admin_site.admin_view(view), name=f"gdpr_exportrequest_{name}")
-            for name, view in views.items()
-        ]
-        revoke = self.admin_site.admin_view(self.revoke)
-        return [*routes, path("<uuid:pk>/revoke/<uuid:link>/", revoke, name="gdpr_exportrequest_revoke")]
+    def button(self, name: str, view: Callable[..., HttpResponse], route: str = "") -> URLPattern:
+        """The address of what is done to one row; `route` stands behind the name."""
+        return path(f"<uuid:pk>/{name}/{route}", self.admin_site.admin_view(view), name=self._view_name(name))
 
-    def has_change_requests_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm(CANCEL_ONE)
+    def find(self, request: HttpRequest, pk: uuid.UUID, *permissions: str) -> Any:
+        """The row, for somebody who may look at it and has any of the permissions.
 
-    def offered(self, request: HttpRequest, asked: ExportRequest, *, now: datetime) -> dict[str, bool]:
-        """Which buttons the page has."""
-        archive, may = archive_of(asked.job), request.user.has_perm
-        ready = archive is not None and archive.downloadable(now=now)
-        return {
-            "may_link": ready and may(LINK),
-            "may_extend": asked.extendable(now=now) and may(EXTEND),
-            "may_cancel": asked.job.status in CANCEL.states and may(CANCEL_ONE),
-            "may_expire": ready and may(EXPIRE),
-            "may_revoke": may(REVOKE),
-            "may_see_job": may("jobs.view_job") or may("jobs.change_job"),
-        }
-
-    # --- At once ---
-
-    def make_link(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-        """A link for whoever the archive is for; its address is shown once.
-
-        It is in the answer itself: what is told on the next page lies in the session, in the clear, until then.
+        Raises PermissionDenied and Http404, which Django answers with.
         """
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        asked, now = self._asked(request, pk, LINK), timezone.now()
-        archive = archive_of(asked.job)
-        if archive is None or not archive.downloadable(now=now):
-            return self._back(request, asked, "There is no archive to download: it is not ready, or has expired.")
-        try:
-            link, token = DownloadLink.objects.issue(archive=archive, issued_by=operator(request), now=now)
-        except ChainBusy as error:
-            return self._back(request, asked, str(error))
-        self.log_change(request, asked, f"Made the link {link.pk}.")
-        url = request.build_absolute_uri(f"/v1/gdpr/downloads/{token}")
-        context = self._context(request, asked, title="The link, shown only now", link=link, url=url)
-        return TemplateResponse(request, "admin/gdpr/exportrequest/link.html", context)
-
-    def revoke(self, request: HttpRequest, pk: uuid.UUID, link: uuid.UUID) -> HttpResponse:
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        asked = self._asked(request, pk, REVOKE)
-        found = DownloadLink.objects.filter(pk=link, archive__job=asked.pk).first()
-        if found is None:
-            raise Http404
-        try:
-            revoked = found.revoke(by=operator(request), now=timezone.now())
-        except ChainBusy as error:
-            return self._back(request, asked, str(error))
-        if not revoked:
-            return self._back(request, asked, "Nothing was changed: this link was revoked before.")
-        self.log_change(request, asked, f"Revoked the link {link}.")
-        return self._back(request, asked, "The link was revoked: it stops working.", messages.SUCCESS)
-
-    def cancel_one(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        asked = self._asked(request, pk, CANCEL_ONE)
-        if not CANCEL.do(Job.objects.filter(pk=asked.pk), now=timezone.now()):
-            return self._back(request, asked, f"Nothing was changed: {CANCEL.otherwise}.")
-        self.log_change(request, asked, CANCEL.title)
-        return self._back(request, asked, f"Done. {CANCEL.title}.", messages.SUCCESS)
-
-    # --- After a question ---
-
-    def extend(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-        asked = self._asked(request, pk, EXTEND)
-        if not asked.extendable(now=timezone.now()):
-            return self._back(request, asked, f"Nothing was changed: {EXTENDED}.")
-        form = ExtensionForm(request.POST if request.method == "POST" else None)
-        if not form.is_valid():
-            told = f"The answer becomes due {MONTHS_OF_EXTENSION} months later. That can be done once, and not undone."
-            return self._ask(request, asked, title="Extend the due date", told=told, button="Extend", form=form)
-        try:
-            extended = asked.extend(reason=form.cleaned_data["reason"], now=timezone.now())
-        except ChainBusy as error:
-            return self._back(request, asked, str(error))
-        if not extended:
-            return self._back(request, asked, f"Nothing was changed: {EXTENDED}.")
-        self.log_change(request, asked, "Extended the due date.")
-        told = f"The answer is due {localize(asked.due_at)} UTC now. Tell the person, and why."
-        return self._back(request, asked, told, messages.SUCCESS)
-
-    def expire(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-        asked = self._asked(request, pk, EXPIRE)
-        if request.method != "POST":
-            told = "The archive's file is deleted at once, and its links stop working. What was in it stays on record. "
-            told += "A new archive takes a new request."
-            return self._ask(request, asked, title="Make the archive expire now", told=told, button="Delete the file")
-        archive = archive_of(asked.job)
-        by = f"ended by {operator(request)}"
-        if archive is None or not archive.expire(now=timezone.now(), reason=by):
-            why = "there is no archive, it has expired before, or its file is not at hand on this server"
-            return self._back(request, asked, f"Nothing was deleted: {why}.")
-        self.log_change(request, asked, "Made the archive expire.")
-        if archive.purging:
-            told = "The archive has ended: no link serves it. That its file was deleted is not certain yet: HyreLog "
-            told += "tries again within ten minutes, and records gdpr.export.purged once it is."
-            return self._back(request, asked, told)
-        return self._back(request, asked, "The archive's file was deleted.", messages.SUCCESS)
-
-    # --- Both ---
-
-    def _asked(self, request: HttpRequest, pk: uuid.UUID, permission: str) -> ExportRequest:
-        """The request, for somebody who may look at it and has the permission."""
-        if not self.has_view_permission(request) or not request.user.has_perm(permission):
+        if not self.has_view_permission(request) or not any(map(request.user.has_perm, permissions)):
             raise PermissionDenied
-        asked = ExportRequest.objects.select_related("company", "job__archive").filter(pk=pk).first()
-        if asked is None:
+        row = self.get_queryset(request).filter(pk=pk).first()
+        if row is None:
             raise Http404
-        return asked
+        return row
 
-    def _ask(self, request: HttpRequest, asked: ExportRequest, **context: Any) -> HttpResponse:
-        return TemplateResponse(request, "admin/gdpr/exportrequest/ask.html", self._context(request, asked, **context))
-
-    def _context(self, request: HttpRequest, asked: ExportRequest, **context: Any) -> dict[str, Any]:
-        return {**self.admin_site.each_context(request), "opts": self.opts, "original": asked, **context}
-
-    def _back(
-        self, request: HttpRequest, asked: ExportRequest, told: str, level: int = messages.WARNING
+    def ask(
+        self, request: HttpRequest, row: Any, *, template: str = "admin/gdpr/ask.html", **context: Any
     ) -> HttpResponse:
+        """A question before what cannot be undone: `title`, what is `told`, the `button`, perhaps a `form`."""
+        return TemplateResponse(request, template, self.around(request, row, **context))
+
+    def around(self, request: HttpRequest, row: Any, **context: Any) -> dict[str, Any]:
+        """What the template of a page beneath that of a row needs."""
+        return {**self.admin_site.each_context(request), "opts": self.opts, "original": row, **context}
+
+    def back(self, request: HttpRequest, row: Any, told: str, level: int = messages.WARNING) -> HttpResponse:
         self.message_user(request, told, level)
-        return HttpResponseRedirect(reverse("admin:gdpr_exportrequest_change", args=[asked.pk]))
+        return HttpResponseRedirect(reverse(f"admin:{self._view_name('change')}", args=[row.pk]))
+
+    def _view_name(self, name: str) -> str:
+        return f"{self.opts.app_label}_{self.opts.model_name}_{name}"
+
+
+def operator(request: HttpRequest) -> str:
+    """How what somebody does here is signed."""
+    return f"operator {request.user.get_username()}"

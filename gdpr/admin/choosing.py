@@ -15,7 +15,13 @@ from audit.models import Company
 OFFERED = 20
 """Companies on a page of the box."""
 LAST_PAGE = 50
-CHOOSERS = ("audit.view_company", "gdpr.add_exportrequest", "gdpr.add_privacynotice")
+CHOOSERS = (
+    "audit.view_company",
+    "gdpr.add_exportrequest",
+    "gdpr.add_privacynotice",
+    "gdpr.add_erasure",
+    "gdpr.add_legalhold",
+)
 """Any of these permissions will do."""
 _PAGE = re.compile("[1-9][0-9]{0,3}")
 

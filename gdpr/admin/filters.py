@@ -5,7 +5,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from gdpr.models.request import SOON, ExportRequestQuerySet
+from gdpr.models.due import SOON, OwedQuerySet
+from gdpr.models.request import ExportRequestQuerySet
 from jobs.admin import filters
 
 DUE = "due"
@@ -27,12 +28,14 @@ class CompanyFilter(filters.CompanyFilter):
 
 class DueFilter(admin.SimpleListFilter):
     title = parameter_name = DUE
+    answered = "archive made"
+    """What is said of those that owe nothing any more."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [*UNANSWERED.items(), ("answered", "archive made")]
+        return [*UNANSWERED.items(), ("answered", self.answered)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
-        requests, now = cast("ExportRequestQuerySet", queryset), timezone.now()
+        requests, now = cast("OwedQuerySet[Any]", queryset), timezone.now()
         match self.value():
             case "overdue":
                 return requests.overdue(now=now)

@@ -5,10 +5,10 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from audit.models.company import ChainBusy
+from gdpr.admin.acting import operator
 from gdpr.admin.archive import request_of
 from gdpr.admin.filters import CompanyFilter
 from gdpr.admin.listing import ListedAdmin
-from gdpr.admin.requesting import operator
 from gdpr.models import DownloadLink
 
 

@@ -10,8 +10,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from gdpr.admin import showing
-from gdpr.admin.acting import ActingAdmin
 from gdpr.admin.choosing import companies
+from gdpr.admin.exporting import ExportingAdmin
 from gdpr.admin.filters import CompanyFilter, DownloadFilter, DueFilter, is_by_due_date
 from gdpr.admin.page import around
 from gdpr.admin.requesting import RequestingAdmin
@@ -42,7 +42,7 @@ def brief(requests: QuerySet[ExportRequest]) -> QuerySet[ExportRequest]:
 
 
 @admin.register(ExportRequest)
-class ExportRequestAdmin(SearchedAdmin, ActingAdmin, RequestingAdmin):
+class ExportRequestAdmin(SearchedAdmin, ExportingAdmin, RequestingAdmin):
     """Who may view requests sees whom they are about; each thing that can be done has a permission of its own."""
 
     list_display = [
@@ -56,6 +56,7 @@ class ExportRequestAdmin(SearchedAdmin, ActingAdmin, RequestingAdmin):
         ("Progress", {"fields": ["job_shown", "state", "progress_now", "attempts_now", "error_text"]}),
     ]
     actions = ["cancel"]
+    searched_ids = "The id of a job"
 
     class Media:
         css = {"all": ["jobs/admin.css", "gdpr/admin.css"]}
@@ -69,11 +70,11 @@ class ExportRequestAdmin(SearchedAdmin, ActingAdmin, RequestingAdmin):
 
     @admin.display(description="subject")
     def about(self, asked: ExportRequest) -> str:
-        return showing.person_in_brief(asked) if asked.subject else "the whole company"
+        return showing.person_in_brief(asked.subject) if asked.subject else "the whole company"
 
     @admin.display(description="subject")
     def person(self, asked: ExportRequest) -> SafeString:
-        return showing.person(asked)
+        return showing.person(asked.subject)
 
     @admin.display
     def state(self, asked: ExportRequest) -> SafeString:
@@ -122,9 +123,8 @@ class ExportRequestAdmin(SearchedAdmin, ActingAdmin, RequestingAdmin):
         own = [
             path("live/", self.admin_site.admin_view(self.live), name="gdpr_exportrequest_live"),
             path("companies/", self.admin_site.admin_view(companies), name="gdpr_exportrequest_companies"),
-            path("search/", self.admin_site.admin_view(self.search), name="gdpr_exportrequest_search"),
         ]
-        return [*own, *self.acting_urls(), *super().get_urls()]
+        return [*own, *self.search_urls(), *self.acting_urls(), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         now = timezone.now()

@@ -12,14 +12,13 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 
 from audit.encryption import UnreadableSecret, decrypt, encrypt
 from gdpr.admin.listing import ListedAdmin
-from gdpr.models import ExportRequest
 
 SEARCHED = 100_000
-"""The newest requests that match the filters: among these is searched for identifiers and names of companies."""
+"""The newest rows that match the filters: among these is searched for identifiers and names of companies."""
 LONGEST = 300
 """Characters; no identifier is longer."""
 PURPOSE = "sought:"
@@ -32,13 +31,25 @@ class SoughtList(ChangeList):
         """What the search box shows."""
         return _opened(self.query)
 
+    @property
+    def search_url(self) -> str:
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_search")
+
 
 class SearchedAdmin(ListedAdmin):
-    search_fields = ["job__id"]  # what is done with them says get_search_results
-    search_help_text = (
-        f"The id of a job or of a company; or, among the newest {SEARCHED:,} requests that match the filters, a part "
-        "of an identifier or of a company's name, which the page's address holds encrypted."
-    )
+    """A list of rows with a `company`, and with the identifiers of a person in `subject`."""
+
+    searched_ids = "The id of a row"
+    """What else than a company can be found by its id: the help of the search box begins with it."""
+    search_fields = ["pk"]  # what is done with them says get_search_results
+
+    @property
+    def search_help_text(self) -> str:  # type: ignore[override]  # Django reads it of the instance
+        return (
+            f"{self.searched_ids} or of a company; or, among the newest {SEARCHED:,} {self.opts.verbose_name_plural} "
+            "that match the filters, a part of an identifier or of a company's name, which the page's address holds "
+            "encrypted."
+        )
 
     def get_changelist(self, request: HttpRequest, **_: Any) -> type[ChangeList]:  # noqa: ARG002
         return SoughtList
@@ -53,14 +64,19 @@ class SearchedAdmin(ListedAdmin):
         query.pop(SEARCH_VAR, None)
         if term := request.POST.get(SEARCH_VAR, "").strip().replace("\0", "")[:LONGEST]:
             query[SEARCH_VAR] = str(known) if (known := _uuid(term)) else encrypt(PURPOSE + term)
-        return HttpResponseRedirect(f"{reverse('admin:gdpr_exportrequest_changelist')}?{query.urlencode()}")
+        listed = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+        return HttpResponseRedirect(f"{listed}?{query.urlencode()}")
+
+    def search_urls(self) -> list[URLPattern]:
+        name = f"{self.opts.app_label}_{self.opts.model_name}_search"
+        return [path("search/", self.admin_site.admin_view(self.search), name=name)]
 
     def get_search_results(
         self,
         request: HttpRequest,  # noqa: ARG002
-        queryset: QuerySet[ExportRequest],
+        queryset: QuerySet[Any],
         search_term: str,
-    ) -> tuple[QuerySet[ExportRequest], bool]:
+    ) -> tuple[QuerySet[Any], bool]:
         if not search_term:
             return queryset, False
         if known := _uuid(search_term):

@@ -10,8 +10,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timesince import timeuntil
 
-from gdpr.models import ExportArchive, ExportRequest
-from gdpr.models.request import SOON
+from gdpr.models import Erasure, ExportArchive, ExportRequest
+from gdpr.models.due import SOON
 from jobs.admin import showing
 from jobs.models import Job
 
@@ -27,7 +27,7 @@ def moving(asked: ExportRequest, *, now: datetime) -> dict[str, str]:
     return {**told, "amount": amount(asked), "archive": archive_state(asked, now=now)}
 
 
-def cell(asked: ExportRequest, field: str, told: str) -> SafeString:
+def cell(asked: ExportRequest | Erasure, field: str, told: str) -> SafeString:
     """A field of `moving` that the page refreshes by itself."""
     return format_html('<span data-job="{}" data-field="{}">{}</span>', asked.pk, field, told)
 
@@ -50,20 +50,27 @@ def archive_state(asked: Any, *, now: datetime) -> str:
 
 def due(asked: Any, *, now: datetime) -> SafeString:
     """By when the person must be answered; marked where that is soon, or over. `asked` is annotated by `brief`."""
-    day, extended = localize(asked.due_at.date()), ", extended" if asked.extended_at else ""
-    if not asked.owed:
-        cancelled = asked.job.status == Job.Status.CANCELLED and archive_of(asked.job) is None
-        says = "cancelled" if cancelled else "answered"
-        told = f"{says}; was due {day}"
-        if says == "answered":
-            told = _made(archive_of(asked.job), asked, day=day)
-    elif asked.due_at < now:
-        says, told = "overdue", f"OVERDUE since {day}"
-    elif asked.due_at < now + SOON:
-        says, told = "soon", f"in {timeuntil(asked.due_at, now)}: {day}"
-    else:
-        says, told = "later", f"{day}"
-    return format_html('<span class="gdpr-due" data-due="{}">{}{}</span>', says, told, extended)
+    extended = ", extended" if asked.extended_at else ""
+    if asked.owed:
+        return still_due(asked.due_at, extended, now=now)
+    day = localize(asked.due_at.date())
+    if asked.job.status == Job.Status.CANCELLED and archive_of(asked.job) is None:
+        return due_mark("cancelled", f"cancelled; was due {day}{extended}")
+    return due_mark("answered", f"{_made(archive_of(asked.job), asked, day=day)}{extended}")
+
+
+def still_due(due_at: datetime, more: str = "", *, now: datetime) -> SafeString:
+    """By when somebody must be answered who was not yet."""
+    day = localize(due_at.date())
+    if due_at < now:
+        return due_mark("overdue", f"OVERDUE since {day}{more}")
+    if due_at < now + SOON:
+        return due_mark("soon", f"in {timeuntil(due_at, now)}: {day}{more}")
+    return due_mark("later", f"{day}{more}")
+
+
+def due_mark(says: str, told: str) -> SafeString:
+    return format_html('<span class="gdpr-due" data-due="{}">{}</span>', says, told)
 
 
 def _made(archive: ExportArchive | None, asked: Any, *, day: str) -> str:
@@ -74,19 +81,19 @@ def _made(archive: ExportArchive | None, asked: Any, *, day: str) -> str:
     return f"{made}, LATE: was due {day}" if archive.created_at > asked.due_at else f"{made}; due {day}"
 
 
-def person_in_brief(asked: ExportRequest) -> str:
+def person_in_brief(subject: Any) -> str:
     """The first identifiers, shortened."""
-    named = _identifiers(asked.subject)
+    named = _identifiers(subject)
     shown = ", ".join(text if len(text) <= BRIEF else f"{text[: BRIEF - 1]}…" for text in named[:NAMED])
     more = len(named) - NAMED
     return f"{shown} and {more} more" if more > 0 else shown or "-"
 
 
-def person(asked: ExportRequest) -> SafeString:
-    """Every identifier, a line each."""
-    if asked.subject is None:
-        return format_html("the whole company")
-    kinds = [(kind, value) for kind in ("actorId", "email") for value in asked.subject.get(kind, [])]
+def person(subject: Any, *, otherwise: str = "the whole company") -> SafeString:
+    """Every identifier, a line each; `otherwise` where there is no subject."""
+    if subject is None:
+        return format_html("{}", otherwise)
+    kinds = [(kind, value) for kind in ("actorId", "email") for value in subject.get(kind, [])]
     return format_html_join("", '<div class="gdpr-identifier">{}: <strong>{}</strong></div>', kinds)
 
 

@@ -1,9 +1,9 @@
-"""Routes of exports: request, look, link, download."""
+"""Routes of exports (request, look, link, download) and of erasures (request, look)."""
 
 from ninja import Router
 
-from gdpr.api import downloads, exports, links
+from gdpr.api import downloads, erasures, exports, links
 
 router = Router(tags=["gdpr"])
-for part in (exports.router, links.router, downloads.router):
+for part in (exports.router, links.router, downloads.router, erasures.router):
     router.add_router("", part)

@@ -13,10 +13,11 @@ from audit.api.errors import invalid, not_found, too_many
 from audit.api.idempotency import HEADER, Answer, once
 from audit.api.pages import Page, page
 from audit.chain import timestamp
+from gdpr.api.subjects import SUBJECT, read_subject
 from gdpr.models import ExportArchive, ExportRequest
 from gdpr.models.request import ExportRequestQuerySet
 from gdpr.requesting import TooManyExports, request_export
-from gdpr.subjects import InvalidSubject, Subject
+from gdpr.subjects import Subject
 from jobs.api.jobs import Status
 from jobs.models import Job
 
@@ -31,13 +32,6 @@ ANOTHER_CSV = {
     True: " It comes with the events as CSV, too, although this request did not ask for that.",
     False: " It comes without the CSV that this request asked for: request another one after its end, or cancel it.",
 }
-_IDENTIFIERS: dict[str, Any] = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-_SUBJECT: dict[str, Any] = {
-    "type": "object",
-    "properties": {"actorId": _IDENTIFIERS, "email": _IDENTIFIERS},
-    "additionalProperties": False,
-    "example": {"actorId": "u1", "email": ["ada@example.com"]},
-}
 
 
 class ExportIn(Schema):
@@ -49,7 +43,7 @@ class ExportIn(Schema):
     subject: Any = Field(
         default=None,
         description="The person, by the identifiers under which the events name them; with the scope `subject` only.",
-        json_schema_extra=_SUBJECT,
+        json_schema_extra=SUBJECT,
     )
     csv: bool = Field(default=False, strict=True, description="The events as a table for spreadsheets, too.")
 
@@ -61,10 +55,7 @@ class ExportIn(Schema):
             return None
         if self.subject is None:
             raise invalid("subject", "is required with the scope subject")
-        try:
-            return Subject.read(self.subject)
-        except InvalidSubject as error:
-            raise invalid(error.path, error.rule) from None
+        return read_subject(self.subject)
 
 
 class ExportFilters(Schema):

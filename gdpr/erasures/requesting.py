@@ -1,10 +1,11 @@
-"""Requesting an erasure: one open for each company and subject."""
+"""Requesting an erasure: one at a time for each company and subject, and its preview."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
 from audit.models import Company
+from gdpr.erasures.reasons import reasoned
 from gdpr.models import Erasure
 from gdpr.models.request import MONTHS_TO_ANSWER, months_after
 from gdpr.requesting import scope_key
@@ -14,21 +15,37 @@ from jobs.enqueueing import enqueue
 
 PREVIEW = "gdpr.erasure.preview"
 ERASE = "gdpr.erase"
+MOST_OPEN = 100
+"""Open requests of one company: the preview of each looks through all that the company has, and people decide on it."""
+LOOK_AGAIN = timedelta(hours=1)
+"""After which a company that has so many may look whether some have ended."""
+
+
+class TooManyErasures(Exception):
+    """This company has 100 open requests for erasures, which is the limit; ask again once some have ended."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
 
 
 @transaction.atomic
 def request_erasure(
     *, company: Company, subject: Subject, reason: str, requested_by: str, now: datetime
 ) -> tuple[Erasure, bool]:
-    """The request, and whether it is new: an open one of the same identifiers comes back instead.
+    """The request, and whether it is new: one of the same identifiers that is open comes back instead.
 
-    Raises audit.models.company.ChainBusy.
+    So does one that has failed: whoever operates HyreLog has it go on, and that owes the person the same answer. Raises
+    gdpr.erasures.reasons.InvalidReason, TooManyErasures, audit.models.company.ChainBusy.
     """
+    reason = reasoned(reason)
+    # Whoever appends to the system chain holds its head: requests of one company thus come one after the other.
     company.system_workspace.chain_head.lock()
-    key = scope_key(subject)
-    if opened := Erasure.objects.of(company).open().filter(key=key).first():
-        return opened, False
-    asked = Erasure.objects.create(
+    key, requests = scope_key(subject), Erasure.objects.of(company)
+    if unanswered := requests.unanswered().filter(key=key).first():
+        return unanswered, False
+    if requests.open().count() >= MOST_OPEN:
+        raise TooManyErasures
+    asked = requests.create(
         company=company,
         subject=subject.as_json(),
         key=key,
@@ -37,6 +54,17 @@ def request_erasure(
         created_at=now,
         due_at=months_after(now, MONTHS_TO_ANSWER),
     )
-    enqueue(PREVIEW, {"erasureId": str(asked.pk)}, company=company, key=str(asked.pk), now=now)
+    again(asked, now=now)
     tell(company, "gdpr.erasure.requested", now=now, erasureId=asked.pk, requestedBy=requested_by)
     return asked, True
+
+
+def again(erasure: Erasure, *, now: datetime) -> bool:
+    """Have what would be erased counted, for the first time or anew, while nobody has decided yet.
+
+    Says whether a count was enqueued: one that waits or runs already is enough. The one before stands until then.
+    """
+    if not Erasure.objects.filter(pk=erasure.pk, status=Erasure.Status.REQUESTED).exists():
+        return False
+    _, new = enqueue(PREVIEW, {"erasureId": str(erasure.pk)}, company=erasure.company, key=str(erasure.pk), now=now)
+    return new

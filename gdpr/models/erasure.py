@@ -8,6 +8,7 @@ from django.db.models.functions import Coalesce
 
 from audit.ids import uuid7
 from audit.models import Company
+from gdpr.models.due import OwedQuerySet
 from gdpr.subjects import Subject
 from jobs.models import Job
 
@@ -28,6 +29,8 @@ class Status(models.TextChoices):
 
 OPEN = (Status.REQUESTED, Status.APPROVED, Status.PROCESSING)
 """Of which there is one at the most for each company and subject."""
+UNANSWERED = (*OPEN, Status.FAILED)
+"""What still owes the person an answer."""
 
 
 def new_pseudonym() -> str:
@@ -35,12 +38,22 @@ def new_pseudonym() -> str:
     return f"erased-{secrets.token_hex(8)}"
 
 
-class ErasureQuerySet(models.QuerySet["Erasure"]):
+class ErasureQuerySet(OwedQuerySet["Erasure"]):
     def of(self, company: Company) -> "ErasureQuerySet":
         return self.filter(company=company)
 
     def open(self) -> "ErasureQuerySet":
         return self.filter(status__in=OPEN)
+
+    def undecided(self) -> "ErasureQuerySet":
+        """Those that wait for people: to be approved, or rejected."""
+        return self.filter(status=Status.REQUESTED)
+
+    def unanswered(self) -> "ErasureQuerySet":
+        return self.filter(status__in=UNANSWERED)
+
+    def answered(self) -> "ErasureQuerySet":
+        return self.exclude(status__in=UNANSWERED)
 
 
 class Erasure(models.Model):
@@ -91,6 +104,7 @@ class Erasure(models.Model):
             ),
         ]
         indexes = [models.Index(fields=["company", "id"], name="erasure_company")]  # lists and exports
+        permissions = [("approve_erasure", "Can approve and reject erasure")]
 
     def __str__(self) -> str:
         return f"erasure {self.pk}"
@@ -101,12 +115,34 @@ class Erasure(models.Model):
             raise LookupError(f"{self} is completed, and no longer knows whom it was about")
         return Subject.read(self.subject)
 
+    def approve(self, *, job: Job) -> bool:
+        """Enough people have approved it, and this job is to run it; says whether it was still to be decided."""
+        undecided = Erasure.objects.filter(pk=self.pk, status=Status.REQUESTED)
+        approved = bool(undecided.update(status=Status.APPROVED, job=job))
+        self.refresh_from_db()
+        return approved
+
+    def reject(self, *, by: str, reason: str, now: datetime) -> bool:
+        """It is not to run; says whether it had neither begun nor been rejected."""
+        waiting = Erasure.objects.filter(pk=self.pk, status__in=(Status.REQUESTED, Status.APPROVED))
+        said = {"rejected_by": by, "rejected_at": now, "rejection": reason}
+        rejected = bool(waiting.update(status=Status.REJECTED, **said))
+        self.refresh_from_db()
+        return rejected
+
     def begin(self, *, now: datetime) -> bool:
         """The job runs, for the first time or again; says whether it may."""
         may = Erasure.objects.filter(pk=self.pk, status__in=(Status.APPROVED, Status.PROCESSING, Status.FAILED))
-        began = bool(may.update(status=Status.PROCESSING, started_at=Coalesce("started_at", now)))
+        started = {"status": Status.PROCESSING, "started_at": Coalesce("started_at", now)}
+        began = bool(may.update(**started, **self._words_without_the_person()))
         self.refresh_from_db()
         return began
+
+    def _words_without_the_person(self) -> dict[str, str]:
+        """What is to stand in place of its own words that name the person: all that tells of it later repeats them."""
+        person = self.person()
+        words = {"reason": self.reason, "requested_by": self.requested_by}
+        return {name: self.pseudonym for name, text in words.items() if person.matches(text)}
 
     def complete(self, *, certificate: dict[str, Any], now: datetime) -> bool:
         """It is done: forget the person; says whether it was running."""
@@ -118,8 +154,7 @@ class Erasure(models.Model):
 
     def fail(self) -> bool:
         """Its job has failed for good; says whether it was to run."""
-        return bool(
-            Erasure.objects.filter(pk=self.pk, status__in=(Status.APPROVED, Status.PROCESSING)).update(
-                status=Status.FAILED
-            )
-        )
+        ending = Erasure.objects.filter(pk=self.pk, status__in=(Status.APPROVED, Status.PROCESSING))
+        failed = bool(ending.update(status=Status.FAILED))
+        self.refresh_from_db()
+        return failed

@@ -1,3 +1,5 @@
+from datetime import datetime
+
 from django.db import models
 from django.db.models import Q
 
@@ -9,6 +11,10 @@ from gdpr.subjects import Subject
 class LegalHoldQuerySet(models.QuerySet["LegalHold"]):
     def active(self) -> "LegalHoldQuerySet":
         return self.filter(lifted_at=None)
+
+    def active_in(self, company: Company) -> "LegalHoldQuerySet":
+        """What keeps data of a company now, the oldest first."""
+        return self.active().filter(company=company).order_by("placed_at", "id")
 
 
 class LegalHold(models.Model):
@@ -40,3 +46,9 @@ class LegalHold(models.Model):
     def person(self) -> Subject | None:
         """Whose data it keeps; None for everybody's."""
         return None if self.subject is None else Subject.read(self.subject)
+
+    def lift(self, *, by: str, now: datetime) -> bool:
+        """It keeps nothing any more; says whether it did until now."""
+        lifted = bool(LegalHold.objects.active().filter(pk=self.pk).update(lifted_at=now, lifted_by=by))
+        self.refresh_from_db()
+        return lifted

@@ -1,11 +1,12 @@
 import calendar
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from audit.models import Company
 from audit.text import storable
+from gdpr.models.due import OwedQuerySet
 from gdpr.subjects import Subject
 from gdpr.telling import tell
 from jobs.models import Job
@@ -31,11 +32,7 @@ class Scope(models.TextChoices):
     SUBJECT = "subject", "subject"
 
 
-SOON = timedelta(days=7)
-"""Before it is due, when a request is pointed out to those who look after them."""
-
-
-class ExportRequestQuerySet(models.QuerySet["ExportRequest"]):
+class ExportRequestQuerySet(OwedQuerySet["ExportRequest"]):
     def of(self, company: Company) -> "ExportRequestQuerySet":
         return self.filter(company=company)
 
@@ -49,15 +46,6 @@ class ExportRequestQuerySet(models.QuerySet["ExportRequest"]):
         later = Job.objects.filter(done, **job, id__gt=OuterRef("job_id"))
         failed = Q(job__status=Job.Status.FAILED)
         return self.filter(Q(job__status__in=ACTIVE) | failed & ~Exists(later), job__archive__isnull=True)
-
-    def overdue(self, *, now: datetime) -> "ExportRequestQuerySet":
-        return self.unanswered().filter(due_at__lt=now)
-
-    def due_soon(self, *, now: datetime) -> "ExportRequestQuerySet":
-        return self.unanswered().filter(due_at__gte=now, due_at__lt=now + SOON)
-
-    def due_later(self, *, now: datetime) -> "ExportRequestQuerySet":
-        return self.unanswered().filter(due_at__gte=now + SOON)
 
     def answered(self) -> "ExportRequestQuerySet":
         """Those whose archive is on record, whatever became of the job after that: its process may have died."""

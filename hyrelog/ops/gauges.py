@@ -208,6 +208,16 @@ GAUGES = (
         WHERE request.due_at < now() AND NOT EXISTS (SELECT FROM gdpr_exportarchive WHERE job_id = owing.id)
         """,  # noqa: S608  all of it is written here
     ),
+    # As `Erasure.objects.overdue`. People decide on each, and a company has a hundred open ones at most: they are few.
+    Gauge(
+        "hyrelog_erasures_overdue",
+        "Requests for erasures whose due date has passed, neither completed nor rejected (GDPR, Art. 12(3)).",
+        [],
+        """
+        SELECT count(*) FROM gdpr_erasure
+        WHERE status IN ('REQUESTED', 'APPROVED', 'PROCESSING', 'FAILED') AND due_at < now()
+        """,
+    ),
     Gauge(
         "hyrelog_jobs_paused",
         "1 for each queue and each type of job that is paused.",

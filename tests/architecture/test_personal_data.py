@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection
 
-from audit.personal_data import Covered, cover, covered, excluded
+from audit.personal_data import Covered, Erasable, cover, covered, excluded
 
 pytestmark = pytest.mark.django_db
 
@@ -53,7 +53,7 @@ def faults_of(table: Covered) -> Iterator[str]:
         yield f"{table.table} follows {table.follows}, which leads to no covered table"
 
 
-def led_by(table: Covered) -> str | None:
+def led_by(table: Covered | Erasable) -> str | None:
     """The table that a table's rows follow, itself where they follow none."""
     if table.follows is None:
         return table.table

@@ -425,6 +425,7 @@ def test_the_description_names_every_route_and_how_to_authenticate(client: Clien
         "/v1/key/workspace/events",
         "/v1/key/workspace/events/batch",
         "/v1/key/company/gdpr/export",
+        "/v1/key/company/gdpr/erasures",
         "/v1/key/company/jobs",
     }
     assert client.get("/docs").status_code == 200

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from audit.encryption import encrypt
 from gdpr.models import DownloadLink, ExportArchive, ExportRequest
-from gdpr.models.request import SOON
+from gdpr.models.due import SOON
 from jobs.admin import paging
 from jobs.models import Job
 from tests.conftest import Tenant

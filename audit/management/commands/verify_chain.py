@@ -1,13 +1,17 @@
-"""`manage.py verify_chain`: walk the chains and name each row that does not fit."""
+"""`manage.py verify_chain`: walk the chains, name each row that does not fit, and say what was erased."""
 
 import sys
+from collections import Counter
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
+from django.db.models import Q
 from tqdm import tqdm
 
+from audit.erasing import PARTS, Part
 from audit.management.workspaces import chosen_workspace
 from audit.models import ChainHead
+from audit.models.company import SYSTEM_WORKSPACE
 from audit.verification import verify
 
 
@@ -15,19 +19,51 @@ class Command(BaseCommand):
     help = "Verify the hash chains, of all workspaces or of one; exits with 1 if a row does not fit."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--workspace", help="Id; all workspaces where it is left out.")
+        parser.add_argument(
+            "--workspace",
+            help="Id; all workspaces where it is left out. The company's `system` workspace, which records what was "
+            "erased from it, is verified with it.",
+        )
 
     def handle(self, *_: Any, **options: Any) -> None:
         heads = ChainHead.objects.select_related("workspace__company").order_by("workspace_id")
         if options["workspace"]:
-            heads = heads.filter(workspace=chosen_workspace(options["workspace"]))
+            chosen = chosen_workspace(options["workspace"])
+            recording = Q(workspace__company=chosen.company_id, workspace__name=SYSTEM_WORKSPACE)
+            heads = heads.filter(Q(workspace=chosen) | recording)
         faults, events, chains = 0, 0, 0
+        erased = _Erased()
         for head in heads:
             with tqdm(total=head.seq, unit="event", desc=f"{head.workspace.company}/{head.workspace}") as bar:
-                for fault in verify(head.workspace, advance=bar.update):
+                for fault in verify(head.workspace, advance=bar.update, erased=erased.count):
                     faults += 1
                     bar.write(f"FAULT {fault}", file=sys.stderr)
                 events, chains = events + int(bar.n), chains + 1
+        for line in erased.lines():
+            self.stdout.write(line)
         self.stdout.write(f"{events} events in {chains} chains: {f'faults: {faults}' if faults else 'intact'}.")
         if faults:
             sys.exit(1)
+
+
+class _Erased:
+    """How many events had a part erased, by request."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Counter[Part]] = {}
+
+    def count(self, erasure_id: str, part: Part) -> None:
+        self._counts.setdefault(erasure_id, Counter())[part] += 1
+
+    def lines(self) -> list[str]:
+        """One for each request, the oldest first: their ids are ordered by time."""
+        return [
+            f"erased by request {erasure_id}: {_told(self._counts[erasure_id])}" for erasure_id in sorted(self._counts)
+        ]
+
+
+def _told(counts: Counter[Part]) -> str:
+    """Such as: actor of 12 events, content of 30."""
+    (first, count), *others = [(part, counts[part]) for part in PARTS if counts[part]]
+    rest = [f", {part} of {number}" for part, number in others]
+    return f"{first} of {count} event{'' if count == 1 else 's'}{''.join(rest)}"

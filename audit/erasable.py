@@ -1,0 +1,61 @@
+"""How an erasure treats the tables of this app."""
+
+from typing import Any
+
+from audit import models
+from audit.models.company import SYSTEM_WORKSPACE
+from audit.personal_data import Form, erase, spare
+
+NOWHERE = "192.0.2.0/32"
+"""No client has this address (RFC 5737): where a network of a key is erased, the key must not open to all others."""
+SALTED = "A fingerprint over random bytes: without them, which go with what they belong to, nobody can guess from it."
+RANDOM = "Random, or made of what is random: it says nothing of anybody."
+
+
+def declare() -> None:
+    """Tell erasures of the tables."""
+    _declare_events()
+    _declare_tenants()
+    # The row goes as a whole: its fingerprint is of a request's body, without salt, and could be guessed from.
+    erase(models.IdempotencyRecord, deleted=True)
+    spare(
+        models.ChainHead,
+        reason="The number of each workspace's last event, and its hash, which is random to all intents.",
+    )
+
+
+def _declare_events() -> None:
+    written = "The hash of the event, which never changes, is made of it. It is to name nobody (docs/erasures.md)."
+    erase(
+        models.AuditEvent,
+        proved={"category": written, "action": written},
+        kept={
+            "actor_salt": RANDOM,
+            "actor_fresh_salt": RANDOM,
+            "actor_commitment": SALTED,
+            "content_salt": RANDOM,
+            "content_fresh_salt": RANDOM,
+            "content_commitment": SALTED,
+            "prev_hash": SALTED,
+            "hash": SALTED,
+        },
+    )
+
+
+def _declare_tenants() -> None:
+    erase(models.Company, whose='"id" = %s', forms={"contact_email": Form(write=lambda *_: "")})
+    # Where HyreLog writes to `system` by its name, a subject that is called so must not take it away.
+    erase(
+        models.Workspace,
+        whose=f""""company_id" = %s AND "name" <> '{SYSTEM_WORKSPACE}'""",
+        numbered=frozenset({"name"}),
+    )
+    erase(
+        models.ApiKey,
+        forms={"allowed_networks": Form(write=_networks)},
+        kept={"prefix": RANDOM, "digest": RANDOM},
+    )
+
+
+def _networks(_stored: Any, replaced: list[str], pseudonym: str) -> list[str]:
+    return [NOWHERE if network == pseudonym else network for network in replaced]

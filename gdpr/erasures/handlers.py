@@ -1,0 +1,98 @@
+"""The jobs behind an erasure: counting what it would erase, and erasing it."""
+
+import logging
+from typing import Any, NoReturn
+
+from django.db import transaction
+from django.utils import timezone
+
+from gdpr.erasures import telling
+from gdpr.erasures.batching import Held
+from gdpr.erasures.changing import Whom
+from gdpr.erasures.erasing import erase
+from gdpr.erasures.holds import blocking
+from gdpr.erasures.metering import Meter
+from gdpr.erasures.previewing import preview
+from gdpr.erasures.requesting import ERASE, PREVIEW
+from gdpr.models import Erasure, LegalHold
+from jobs.backoff import exponential
+from jobs.context import JobContext, Retryable, Snooze
+from jobs.models import JobLog
+from jobs.registry import FOREVER, handler
+
+UNAVAILABLE = "The storage of archives failed; the operators of HyreLog see the details."
+HELD_FOR = 60.0
+"""Seconds after which an erasure that a legal hold blocks looks whether it was lifted."""
+
+logger = logging.getLogger(__name__)
+
+
+@handler(
+    ERASE,
+    queue="exports",
+    max_attempts=5,
+    backoff=exponential(base=10, cap=300),
+    timeout=86_400,
+    concurrency=2,  # each keeps a process of a worker, and reads whole tables: small jobs need some too
+    company_concurrency=1,  # two of one company would only wait for each other
+    keep_completed=FOREVER,  # the record of an erasure stays, also of one that failed
+    keep_failed=FOREVER,
+    died=telling.told_failed,
+)
+def run(context: JobContext) -> dict[str, Any]:
+    """Erase a person; each attempt goes on where the one before ended."""
+    erasure = Erasure.objects.of(context.company).get(pk=context.payload["erasureId"])
+    if erasure.status in (Erasure.Status.REJECTED, Erasure.Status.COMPLETED):
+        return {"counts": erasure.counts}  # there is nothing to do, or only the settling was lost
+    if hold := blocking(context.company, erasure.person()):
+        _wait_for(context, hold)
+    if not _begin(context, erasure):
+        return {"counts": erasure.counts}
+    try:
+        erased = erase(context, erasure, clock=timezone.now)
+    except Held as held:
+        _wait_for(context, held.hold)
+    except OSError as error:
+        # What it says names folders and hosts. It is for operators; the tenant reads the text of Retryable.
+        logger.warning("The storage of archives failed in job %s: %s", context.job.id, error)
+        raise Retryable(UNAVAILABLE) from error
+    return {"counts": erased.counts, "remaining": erased.remaining, "archives": erased.archives}
+
+
+@handler(
+    PREVIEW,
+    queue="exports",
+    max_attempts=5,
+    backoff=exponential(base=10, cap=300),
+    timeout=86_400,
+    concurrency=2,
+    company_concurrency=1,
+)
+def count(context: JobContext) -> dict[str, Any]:
+    """Count what an erasure would erase; an erasure that is gone or completed needs it no more."""
+    known = Erasure.objects.of(context.company).exclude(subject=None)
+    erasure = known.filter(pk=context.payload["erasureId"]).first()
+    if erasure is None:
+        return {}
+    whom = Whom(erasure.person(), erasure.pseudonym)
+    counted = preview(context.company, whom, advance=Meter(context, passes=1).took).as_json()
+    with transaction.atomic():
+        context.hold_claim()
+        known.filter(pk=erasure.pk).update(preview=counted, previewed_at=timezone.now())
+    return counted
+
+
+def _begin(context: JobContext, erasure: Erasure) -> bool:
+    """Says whether it may; one that was rejected meanwhile may not."""
+    with transaction.atomic():
+        context.hold_claim()
+        return erasure.begin(now=timezone.now())
+
+
+def _wait_for(context: JobContext, hold: LegalHold) -> NoReturn:
+    """Come back until the hold is lifted; said once, since it may take months."""
+    said = f"Legal hold {hold.pk} keeps what is to be erased; the erasure waits until it is lifted."
+    last = JobLog.objects.filter(job=context.job).order_by("id").last()
+    if last is None or last.text != said:
+        context.log(said)
+    raise Snooze(HELD_FOR)

@@ -1,0 +1,148 @@
+"""What has to be erased of an event once more: decided by the event and by what lists it, without touching anything.
+
+Numbers of values (gdpr.erasures.values) are of the document as it was just before its erasure. So they are good for a
+part that stands as it was sealed, and for one that bears the erasures before them and no other. For any other part
+nobody knows which values they mean, and all values of the part are replaced: rather too much than too little.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from audit import chain
+from audit.erasing import COLUMNS, PARTS, Part
+from audit.models import AuditEvent
+from gdpr.erasures.values import replace, values
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """That an erasure replaced these values of an event, by column; `pseudonym` is None where nobody knows it."""
+
+    erasure_id: str
+    pseudonym: str | None
+    parts: Sequence[Part]
+    replaced: Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One erasure to be repeated on an event: what is to stand there then, and which values that replaces."""
+
+    erasure_id: str
+    values: dict[str, Any] = field(default_factory=dict)
+    replaced: dict[str, list[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps by which an event is erased again, in order; and the parts in which all values are replaced."""
+
+    steps: Sequence[Step]
+    whole: Sequence[Part]
+
+
+def plan(
+    event: AuditEvent, listings: Sequence[Listing], *, latest: Mapping[Part, str], fresh: Mapping[str, str]
+) -> Plan:
+    """How to repeat the erasures that list an event, in their order; without steps where all are in effect.
+
+    `latest` is the id of the latest record in this database that lists a part of the event. `fresh` is a pseudonym for
+    each erasure whose own is not known.
+    """
+    steps = {one.erasure_id: Step(one.erasure_id) for one in listings}
+    whole = []
+    for part in PARTS:
+        mine = [one for one in listings if part in one.parts]
+        if mine and _repeat(_Standing(event, part, mine), steps, latest=latest.get(part), fresh=fresh):
+            whole.append(part)
+    return Plan([step for step in steps.values() if step.values], whole)
+
+
+def _repeat(part: "_Standing", steps: Mapping[str, Step], *, latest: str | None, fresh: Mapping[str, str]) -> bool:
+    """Add to the steps what one part needs; says whether all its values are replaced."""
+    missing = part.missing()
+    if not missing:
+        if part.erased_by != latest:  # it stands as it must, and only the record that it names is not the latest
+            part.write(part.listings[-1], {}, "", steps)
+        return False
+    whole = not part.is_known(missing)
+    for one in missing:
+        if part.is_in_effect(one) and whole and one is not missing[0]:
+            continue  # nothing is left to replace
+        numbers = part.all_others() if whole else one.replaced
+        part.write(one, numbers, one.pseudonym or fresh[one.erasure_id], steps)
+    return whole
+
+
+class _Standing:
+    """A part of an event as it stands, and as the steps leave it."""
+
+    def __init__(self, event: AuditEvent, part: Part, listings: Sequence[Listing]) -> None:
+        self.listings = listings
+        self._event, self._part = event, part
+        self._columns = COLUMNS[part]
+        self._documents = {column: getattr(event, column) for column in self._columns}
+        self._pseudonyms = tuple(one.pseudonym for one in listings if one.pseudonym)
+
+    @property
+    def erased_by(self) -> str | None:
+        """The record that the part names; None for a part that is as it was sealed, or says nothing else."""
+        record = getattr(self._event, f"{self._part}_erased_by")
+        return None if self._salt or record is None else str(record)
+
+    def missing(self) -> list[Listing]:
+        """The erasures that are not in effect: all of them, where the salt is back."""
+        return [one for one in self.listings if self._salt or not self.is_in_effect(one)]
+
+    def is_in_effect(self, one: Listing) -> bool:
+        """Whether the pseudonym stands where it must. Of one that nobody knows, the missing salt has to do."""
+        return one.pseudonym is None or all(
+            self._stands(one.pseudonym, self._documents[column])
+            for column, numbers in one.replaced.items()
+            if column in self._columns and numbers
+        )
+
+    def is_known(self, missing: Sequence[Listing]) -> bool:
+        """Whether the documents are those of which the missing erasures have the numbers."""
+        if self._salt:
+            commitment = getattr(self._event, f"{self._part}_commitment")
+            sealed = self._event.actor if self._part == "actor" else self._event.content
+            return bool(chain.commitment(self._salt, sealed) == commitment)
+        return list(self.listings[len(self.listings) - len(missing) :]) == list(missing)
+
+    def all_others(self) -> dict[str, list[int]]:
+        """The numbers of all values that are no pseudonyms yet, by column."""
+        found = {
+            column: [each.number for each in values(document) if not self._is_pseudonym(each.value)]
+            for column, document in self._documents.items()
+            if document is not None
+        }
+        return {column: numbers for column, numbers in found.items() if numbers}
+
+    def write(
+        self, one: Listing, numbers: Mapping[str, Sequence[int]], pseudonym: str, steps: Mapping[str, Step]
+    ) -> None:
+        """Replace these values, and put what stands then into the erasure's step."""
+        step = steps[one.erasure_id]
+        mine = {column: list(listed) for column, listed in numbers.items() if column in self._columns}
+        for column, listed in mine.items():
+            self._documents[column] = replace(self._documents[column], listed, pseudonym)
+        for column in mine or self._columns[:1]:  # a part is erased by one of its columns
+            step.values[column] = self._documents[column]
+        step.replaced.update(mine)
+
+    @property
+    def _salt(self) -> str | None:
+        salt: str | None = getattr(self._event, f"{self._part}_salt")
+        return salt
+
+    def _stands(self, pseudonym: str, document: Any) -> bool:
+        """Whether it stands in a document, or nothing that it could stand for."""
+        found = [] if document is None else [each.value for each in values(document)]
+        return any(isinstance(value, str) and value.startswith(pseudonym) for value in found) or all(
+            self._is_pseudonym(value) for value in found
+        )
+
+    def _is_pseudonym(self, value: Any) -> bool:
+        return isinstance(value, str) and value.startswith(self._pseudonyms)

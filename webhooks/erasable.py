@@ -1,0 +1,91 @@
+"""How an erasure treats the tables of this app.
+
+What was sent of an event is not kept, but what came back is, and the fingerprint and the signature of what was sent:
+by these one could try out who the person was. So of each attempt to deliver an erased event they go. Where it was sent
+to stays: whoever received the person's data is to be told of the erasure (GDPR, Art. 19).
+"""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from audit.encryption import UnreadableSecret, decrypt
+from audit.personal_data import Form, Found, erase, spare
+from webhooks import models
+from webhooks.models import Webhook, WebhookAttempt, WebhookDelivery
+
+NOWHERE = "https://erased.invalid/"
+"""Leads nowhere, for ever (RFC 6761, section 6.4), and is a URL as everybody who reads it expects."""
+REACHES = frozenset({"url", "encrypted_headers", "encrypted_authentication"})
+"""The columns without which nothing reaches the endpoint."""
+DISABLED = (
+    "An erasure (GDPR, Art. 17) removed its URL, headers or credentials, since they named the erased person. Set new"
+    " ones, then enable it."
+)
+OUR_WORD = "A word of HyreLog's own programs, of which there are a few; none names anybody."
+RANDOM = "Random bytes by which HyreLog signs, encrypted: they say nothing of anybody."
+
+
+def declare() -> None:
+    """Tell erasures of the tables."""
+    gone = Form(read=_opened, write=lambda *_: "")
+    erase(
+        Webhook,
+        forms={
+            "url": Form(write=lambda *_: NOWHERE),
+            "encrypted_headers": gone,
+            "encrypted_authentication": gone,
+        },
+        kept={"encrypted_secret": RANDOM, "encrypted_previous_secret": RANDOM},
+        then=_disable,
+    )
+    erase(
+        WebhookDelivery,
+        follows="event_id",
+        emptied={"error": ""},
+        kept={"status": OUR_WORD},
+        ready=_put_down,
+    )
+    erase(
+        WebhookAttempt,
+        follows="delivery_id",
+        emptied={
+            "request_headers": {},
+            "body_sha256": "",
+            "error": "",
+            "response_headers": {},
+            "response_body": "",
+        },
+        kept={"result": OUR_WORD, "kind": OUR_WORD},
+        ready=_ended,
+    )
+    counts = "Counts and times of requests, which say how an endpoint fares. They name no person."
+    spare(models.Endpoint, reason=counts)
+    spare(models.EndpointHour, reason=counts)
+
+
+def _opened(token: str) -> Any:
+    """None too for what none of HYRELOG_ENCRYPTION_KEYS opens: nobody can read it."""
+    try:
+        return json.loads(decrypt(token)) if token else None
+    except UnreadableSecret:
+        return None
+
+
+def _put_down(found: Found, _now: datetime) -> set[Any]:
+    """Those that nobody has claimed: a process that has may have read the event, and is about to write of it."""
+    claimed = WebhookDelivery.objects.filter(pk__in=list(found), status=WebhookDelivery.Status.SENDING)
+    return set(found) - set(claimed.values_list("pk", flat=True))
+
+
+def _ended(found: Found, _now: datetime) -> set[Any]:
+    """Those that are not on the wire: the answer is still to be written."""
+    sending = WebhookAttempt.objects.filter(pk__in=list(found), result=WebhookAttempt.Result.SENDING)
+    return set(found) - set(sending.values_list("pk", flat=True))
+
+
+def _disable(found: Found, now: datetime) -> None:
+    """Disable those that reach their endpoint no more. Raises audit.models.company.ChainBusy."""
+    cut_off = [key for key, columns in found.items() if REACHES & set(columns)]
+    for webhook in Webhook.objects.filter(pk__in=cut_off).order_by("pk"):
+        webhook.disable(reason=DISABLED, now=now)
