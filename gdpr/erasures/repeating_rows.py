@@ -59,6 +59,11 @@ class Repeats(Batches):
         changed |= {column: empty for column, empty in table.emptied.items() if stored[column] != empty}
         return Change(changed, {}, frozenset(changed)) if changed else None
 
+    def hold_everything(self) -> Erasure:
+        """Lock the head of the chain alone: no legal hold keeps what was erased before it was placed."""
+        self.context.company.system_workspace.chain_head.lock()
+        return self.erasure
+
     def count(self, table: Erasable, keys: Sequence[Any]) -> int:
         """How many of these rows would be changed."""
         return sum(1 for row in rows_of(table, keys) if self.decide(table, row, follows=False))

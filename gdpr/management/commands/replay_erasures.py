@@ -56,7 +56,8 @@ class Command(BaseCommand):
         with gathering() as gathered:
             self._gather(gathered, options["ledgers"], keys=signing.public_keys() | dict(options["key"]))
             if not dry_run:
-                lanes.rescue(now=timezone.now())  # what processes held that ended with the old database
+                while lanes.rescue(now=timezone.now()):  # what processes held that ended with the old database
+                    pass
             replay = Replay(gathered, timezone.now, dry_run=dry_run, every_table=options["every_table"])
             try:
                 repeated = [self._tell(one, dry_run=dry_run) for one in replay.run()]
