@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from audit.chain import timestamp
 from audit.checkpoints import Walk, checkpoint, reaches
+from audit.erasing import records_of
 from audit.models import AuditEvent, Company
 from audit.models.company import SYSTEM_WORKSPACE
 from audit.personal_data import Covered, covered, excluded
@@ -191,9 +192,15 @@ class _Making:
         self._archive.add("context.json", as_text(context))
         self._archive.add("fields.json", as_text(describing.fields()))
         self._archive.add("verify.py", Path(verify.__file__).read_text(encoding="utf-8"))
-        page = describing.readme({**facts, "files": self._archive.files}, context=context)
+        page = describing.readme({**facts, "files": self._archive.files}, context=context, erased=self._has_erased())
         self._archive.add("README.html", page)
         self._archive.seal(facts)
+
+    def _has_erased(self) -> bool:
+        """Whether events in it are erased in part; of a whole company, each record tells of some."""
+        if self._order.subject:
+            return bool(self._erasures)
+        return bool(records_of(self._order.company).filter(seq__lte=self._system.seq).exists())
 
     def _facts(self, signed: dict[str, Any], *, read_until: datetime) -> dict[str, Any]:
         """The manifest without its list of files."""

@@ -923,7 +923,7 @@ def _as_event(row: Any, *, version: int) -> dict[str, Any]:
             raise ValueError(f"{name} is not a text")  # noqa: TRY004  the line is at fault
     if type(row["seq"]) is not int or not _is_hash(row["hash"]):
         raise ValueError("seq is not a whole number, or hash is not one")
-    return {**dict.fromkeys(_OF_ERASURES), **row}
+    return row if version > 2 else {**dict.fromkeys(_OF_ERASURES), **row}
 
 
 def _event_faults(row: Mapping[str, Any], reader: JsonReader) -> Iterator[str]:
@@ -949,7 +949,7 @@ def _event_faults(row: Mapping[str, Any], reader: JsonReader) -> Iterator[str]:
 
 def _part_faults(row: Mapping[str, Any], part: str, reader: JsonReader) -> Iterator[str]:
     salt, fresh, record = row[part + "_salt"], row[part + "_fresh_salt"], row[part + "_erased_by"]
-    if salt is None and fresh is record is None:
+    if salt is None and fresh is None and record is None:
         yield f"the salt of its {part} is missing: it was erased without a record"
     elif salt is None and not _HASH.accepts(fresh):
         yield f"the fresh salt of its {part} is not 64 hex characters"
@@ -960,7 +960,7 @@ def _part_faults(row: Mapping[str, Any], part: str, reader: JsonReader) -> Itera
         yield f"the salt of its {part} is not 64 hex characters"
     elif _hash(_value(row, part), reader, salt=bytes.fromhex(salt)) != row[part + "_commitment"]:
         yield f"its {part} was altered: it does not match its commitment"
-    elif not fresh is record is None:
+    elif fresh is not None or record is not None:
         yield f"its {part} has its salt, and is said to be erased all the same"
 
 
@@ -1032,10 +1032,13 @@ class _Erasures:
 
     def take(self, row: Mapping[str, Any], reader: JsonReader, *, file: str, line: int, lists: bool) -> None:
         """Note which parts of an event are erased and, if it is a record and `lists`, what it lists."""
+        is_record = self.is_record(row)
+        if not is_record and None not in (row["actor_salt"], row["content_salt"]):
+            return
         erased = [part for part in _PARTS if row[part + "_salt"] is None and not any(_part_faults(row, part, reader))]
-        if self.is_record(row) and erased:
+        if is_record and erased:
             self._report.fault(file, "it records an erasure, and is erased itself", line=line)
-        elif self.is_record(row) and lists:
+        elif is_record and lists:
             self._list(row, file=file, line=line)
         for part in erased:
             fresh = _hash(_value(row, part), reader, salt=bytes.fromhex(row[part + "_fresh_salt"])) or ""
@@ -1440,8 +1443,8 @@ _PROVES_SUBJECT = (
     "Each event in it stands in a chain of the checkpoint as it is here, at the place it says.",
 )
 _PROVES_ERASED = (
-    "What is missing from erased events was erased as the chain records it, by the requests named above; in its place",
-    "stands what was put there.",
+    "That is but for what was erased: it was erased as the chain records it, by the requests named above, and in its",
+    "place stands what was put there.",
 )
 _PROVES_CERTIFIED = "The erasure that the certificate is of is recorded in the chain, by the records that it names."
 _PROVES_KEPT = "What the earlier checkpoint covers is in the chains unchanged: nothing before it was rewritten since."
@@ -1487,7 +1490,7 @@ def _described(report: Report) -> Iterator[str]:
             yield f"    and {len(body['chains']) - MOST_SHOWN:,} more"
     yield f"Checked: {report.files:,} files, {report.bytes:,} bytes, {report.events:,} events"
     if report.erasure_count:
-        yield f"Erased: {report.erased_events:,} events, as the chain records it"
+        yield f"Events with erased parts, as the chain records it: {report.erased_events:,}"
         yield from (f"  {events:,} by request {erasure}" for erasure, events in report.erasures.items())
         if report.erasure_count > len(report.erasures):
             yield f"  and some by {report.erasure_count - len(report.erasures):,} more requests"

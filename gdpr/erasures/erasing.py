@@ -105,19 +105,14 @@ class _Erasing:
         """Erase rows and what follows them; says how many of them were changed.
 
         Rows that were found come last: as long as they name the person, whoever goes on after a crash finds what
-        follows them, too. Among the rows that follow, a delivery comes before its attempts: what is sent once it was
-        seen at rest names nobody any more. A row that goes as a whole needs those that follow it to be gone.
+        follows them, too; what of that must wait is looked at in the end. Among the rows that follow, a delivery comes
+        before its attempts: what is sent once it was seen at rest names nobody any more.
         """
-        below = _none_late()
-        first = follows and not table.deleted
-        if not first:
-            self._erase_followers(table, keys, below)
-        if table.deleted and any(below.values()):
-            late[table.table] += keys
-            return 0
+        if not follows:
+            self._erase_followers(table, keys, _none_late())
         done = self._batches.change(table, keys, follows=follows)
         late[table.table] += done.deferred
-        if first:
+        if follows:
             self._erase_followers(table, keys, late)
         return done.changed
 

@@ -25,7 +25,7 @@ class ErasedMeanwhile(Exception):
 def is_erasing(company: Company) -> bool:
     """Whether an erasure of the company is at work. One that waits, for a legal hold say, is not: it may for months."""
     begun = Erasure.objects.of(company).filter(status=Erasure.Status.PROCESSING)
-    return begun.exclude(job__status=Job.Status.PENDING).exists()
+    return begun.filter(job__status=Job.Status.PROCESSING).exists()
 
 
 def check(company: Company, *, since: int) -> None:

@@ -133,3 +133,21 @@ def test_how_far_the_system_chain_reached_is_that_from_before_the_reading(tenant
 
     made = make_one(tenant.company, advance=erase_more)
     assert made.made.reached == 1
+
+
+def page_of(made: Opened) -> str:
+    return " ".join(made.zip.read("README.html").decode().split())
+
+
+def test_the_page_says_what_an_erased_event_is_where_there_is_one(tenant: Tenant) -> None:
+    (event,) = about_both(tenant, 1)
+    for made in (of_bob(tenant), make_one(tenant.company)):
+        assert "was erased" not in page_of(made)
+    erase(event, payload={"to": PSEUDONYM})
+    person, company = page_of(of_bob(tenant)), page_of(make_one(tenant.company))
+    assert "Parts of some of these events were erased" in person
+    assert "proofs/erasures.ndjson" in person
+    assert "Parts of some events were erased" in company
+    assert "proofs/erasures.ndjson" not in company
+    for page in (person, company):
+        assert "was erased as HyreLog's records say" in page

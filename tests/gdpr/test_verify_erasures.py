@@ -76,9 +76,9 @@ def test_erased_events_pass_and_are_told_by_request(chosen: Chosen, system: int,
     assert report.erasures == {erasure_id(1): 2, erasure_id(2): 1}
     assert (report.erasure_count, report.erased_events) == (2, 3)
     said = told(export(made, chosen=chosen))
-    assert "Erased: 3 events, as the chain records it" in said
+    assert "Events with erased parts, as the chain records it: 3" in said
     assert f"  2 by request {erasure_id(1)}" in said
-    assert "was erased as the chain records it" in said
+    assert "it was erased as the chain records it" in said
     assert ("That no later erasure" in said) == (chosen is not None)
 
 

@@ -126,6 +126,21 @@ def test_it_waits_while_the_chain_is_busy(acme: Tenant, monkeypatch: pytest.Monk
     assert (erasure.status, erasure.counts) == ("COMPLETED", {"audit_auditevent": 1})
 
 
+def test_a_deadlock_is_ended_by_doing_the_batch_again(acme: Tenant) -> None:
+    """By whoever waited first, which is the erasure: it holds a row, and waits for the chain."""
+    webhook, _ = Webhook.objects.register(company=acme.company, url="https://example.com/", description="ada")
+    erasure = approved(acme.company)
+    with transaction.atomic():
+        acme.company.system_workspace.chain_head.lock()
+        erasing_it = begin_until_it_waits(lambda: run(erasure))
+        Webhook.objects.filter(pk=webhook.pk).update(description="still ada@example.com")
+    erasing_it.join()
+    for row in (erasure, webhook):
+        row.refresh_from_db()
+    assert (erasure.status, erasure.counts) == ("COMPLETED", {"webhooks_webhook": 1})
+    assert webhook.description == erasure.pseudonym
+
+
 def answer(departure: Any, body: bytes) -> settling.Settlement:
     """What a receiver answered that has the person's data."""
     outcome = Outcome(Kind.DELIVERED, status=200, body=body)
