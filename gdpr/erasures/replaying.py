@@ -136,7 +136,7 @@ class _OfCompany:
                 plan(
                     event,
                     gathered.listings_of(str(event.pk)),
-                    latest=gathered.latest_records(str(event.pk)),
+                    recorded=gathered.recorded_of(str(event.pk)),
                     fresh=self.pseudonyms,
                 ),
             )
