@@ -13,7 +13,8 @@ from audit import signing
 from gdpr import verify
 from gdpr.erasures.gathering import from_database, from_files, from_storage
 from gdpr.erasures.known import Gathered, gathering
-from gdpr.erasures.replaying import THEIR_JOBS, Repeated, Replay
+from gdpr.erasures.repeated import THEIR_JOBS, Repeated
+from gdpr.erasures.replaying import Replay
 from gdpr.models import Erasure
 from gdpr.verify import printable
 from jobs import lanes

@@ -11,9 +11,10 @@ from django.utils import timezone
 from audit import erasing
 from audit.models import AuditEvent
 from gdpr import storage
-from gdpr.erasures import ledger
+from gdpr.erasures import holds, ledger
 from gdpr.erasures.known import gathering
-from gdpr.erasures.replaying import Repeated, Replay
+from gdpr.erasures.repeated import Repeated
+from gdpr.erasures.replaying import Replay
 from gdpr.models import ErasedRow, Erasure, ErasureApproval
 from tests.conftest import NOON, Tenant, draft
 from tests.gdpr.erasures.engine import ADA, BOB, erased
@@ -216,6 +217,18 @@ def test_what_somebody_is_at_work_on_is_left_for_the_next_replay(
     assert ADA.matches(AuditEvent.objects.get(pk=event.pk).payload)
     WebhookAttempt.objects.filter(pk=attempt.pk).update(result="lost")
     assert figures(replay()[0]) == (1, 0, 0)
+
+
+def test_a_legal_hold_keeps_nothing_that_was_erased_before_it(tenant: Tenant) -> None:
+    Webhook.objects.register(company=tenant.company, url="https://example.com/", description="of ada@example.com")
+    tenant.record(draft(**OF_ADA))
+    before, webhooks = everything(tenant), rows_of(Webhook.objects.all())
+    erased(tenant.company)
+    put_back_events(before)
+    put_back(Webhook, webhooks)
+    holds.place(company=tenant.company, subject=None, reason="A claim.", placed_by="olga", now=NOON)
+    (one,) = replay(every_table=True)
+    assert (one.events, one.rows) == (1, 1)
 
 
 def test_a_dry_run_tells_and_changes_nothing(tenant: Tenant) -> None:
