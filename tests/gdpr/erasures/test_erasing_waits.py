@@ -101,6 +101,19 @@ def test_of_a_batch_during_which_a_hold_is_placed_nothing_is_committed(acme: Ten
     assert faults(acme.company) == []
 
 
+def test_a_hold_that_comes_last_of_all_keeps_it_from_being_completed(acme: Tenant) -> None:
+    erasure = approved(acme.company)
+    with transaction.atomic():
+        acme.company.system_workspace.chain_head.lock()
+        erasing_it = begin_until_it_waits(lambda: run(erasure))
+        held = hold(acme)
+    erasing_it.join()
+    erasure.refresh_from_db()
+    assert (erasure.status, erasure.person(), erasure.certificate) == ("PROCESSING", ADA, None)
+    holds.lift(held, lifted_by="op", now=NOON)
+    assert run(erasure).status == "COMPLETED"
+
+
 def test_a_hold_of_somebody_else_holds_nothing(tenant: Tenant) -> None:
     hold(tenant, Subject(actor_ids=("eve",)))
     assert run(approved(tenant.company)).status == "COMPLETED"
