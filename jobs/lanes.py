@@ -75,7 +75,7 @@ def poll(chosen: Iterable[str], *, now: datetime) -> None:
 
 
 def rescue(*, now: datetime) -> int:
-    """Take back the orphans of all lanes, and ring none: for who works while nobody else does. Says how many."""
+    """Take back orphans of all lanes, and ring none: for who works while nobody else does. Says how many; 0 if none."""
     return sum(lane.rescue(now=now) for lane in _lanes.values())
 
 

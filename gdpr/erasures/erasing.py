@@ -8,7 +8,7 @@ that only this erasure's records lead to it.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -40,6 +40,13 @@ Late = defaultdict[str, list[Any]]
 """By table, the keys of rows that could not be erased yet."""
 
 
+class StillNamed(Exception):
+    """The person is found in rows in which nothing of theirs is found to be replaced: a mistake of HyreLog's own."""
+
+    def __init__(self, tables: Iterable[str]) -> None:
+        super().__init__(f"{self.__doc__} They are in {', '.join(sorted(tables))}.")
+
+
 @dataclass(frozen=True, slots=True)
 class Erased:
     """Rows by table that were erased, by table and column those that must stay, and how many archives were deleted."""
@@ -53,7 +60,7 @@ def erase(context: JobContext, erasure: Erasure, *, clock: Clock) -> Erased:
     """Erase the person, in the job of an erasure that has begun; goes on where an attempt before it ended.
 
     None of its transactions is the caller's. Raises gdpr.erasures.batching.Held for a legal hold, OSError where the
-    storage of archives fails, jobs.context.Snooze and Stopped.
+    storage of archives fails, StillNamed, jobs.context.Snooze and Stopped.
     """
     whom = Whom(erasure.person(), erasure.pseudonym)
     return _Erasing(context, Batches(context, erasure, whom, clock)).run()
@@ -73,51 +80,45 @@ class _Erasing:
 
     def run(self) -> Erased:
         for number in range(1, MOST_PASSES + 1):
-            if not self._pass(number):
+            found, changed = self._pass(number)
+            if not found:
                 break
-            if number == MOST_PASSES:
-                self._context.log(f"Rows named the person anew in each of {number} passes; they may do so again.")
+        else:
+            if not changed:
+                raise StillNamed(found)
+            self._context.log(f"Rows named the person anew in each of {number} passes; they may do so again.")
         self._go_over_followers()
         return self._finish()
 
-    def _pass(self, number: int) -> bool:
-        """Look through all tables; says whether anything was found that had to be erased."""
+    def _pass(self, number: int) -> tuple[set[str], bool]:
+        """Look through all tables; in which the person was found, and whether anything was changed."""
         if number <= FURTHEST:
             every = ((table, selection_of(table, self._company)) for table in self._tables.values())
             self._selections = [(table, selection) for table, selection in every if selection]
         self._remaining.clear()
-        late = _none_late()
-        changed = [self._look_through(table, selection, late) for table, selection in self._selections]
-        found = any(changed) or any(late.values())
+        found, changed, late = set(), 0, _none_late()
+        for table, selection in self._selections:
+            for sighting in look(table, selection, self._batches.whom.person):
+                if keys := list(sighting.keys_to_erase(table)):
+                    found.add(table.table)
+                changed += sum(self._erase(table, some, late, follows=False) for some in _batches(keys))
+                self._remaining.update(sighting.proved(table))
+                self._meter.took(table.table, sighting.looked_at)
         self._come_back_for(late, follows=False)
-        return found
-
-    def _look_through(self, table: Erasable, selection: Selection, late: Late) -> int:
-        changed = 0
-        for sighting in look(table, selection, self._batches.whom.person):
-            keys = list(sighting.keys_to_erase(table))
-            changed += sum(self._erase(table, some, late, follows=False) for some in _batches(keys))
-            self._remaining.update(sighting.proved(table))
-            self._meter.took(table.table, sighting.looked_at)
-        return changed
+        return found, bool(changed) or any(late.values())
 
     def _erase(self, table: Erasable, keys: Sequence[Any], late: Late, *, follows: bool) -> int:
         """Erase rows and what follows them; says how many of them were changed.
 
         Rows that were found come last: as long as they name the person, whoever goes on after a crash finds what
-        follows them, too. Among the rows that follow, a delivery comes before its attempts: what is sent once it was
-        seen at rest names nobody any more. A row that goes as a whole needs those that follow it to be gone.
+        follows them, too; what of that must wait is looked at in the end. Among the rows that follow, a delivery comes
+        before its attempts: what is sent once it was seen at rest names nobody any more.
         """
-        below = _none_late()
-        first = follows and not table.deleted
-        if not first:
-            self._erase_followers(table, keys, below)
-        if table.deleted and any(below.values()):
-            late[table.table] += keys
-            return 0
+        if not follows:
+            self._erase_followers(table, keys, _none_late())
         done = self._batches.change(table, keys, follows=follows)
         late[table.table] += done.deferred
-        if first:
+        if follows:
             self._erase_followers(table, keys, late)
         return done.changed
 

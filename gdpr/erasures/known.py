@@ -18,7 +18,7 @@ from audit.erasing import PARTS, Part, erasure_of
 from audit.models import AuditEvent
 from gdpr.erasures import ledger
 from gdpr.erasures.ledger_lines import Event, Header, Record, Row, read_event
-from gdpr.erasures.repeating import Listing
+from gdpr.erasures.repeating import Listing, Recorded
 from gdpr.models import ErasedRow, Erasure
 
 _SCHEMA = """
@@ -26,7 +26,9 @@ CREATE TABLE listed (
     event TEXT, erasure TEXT, at TEXT, seq INTEGER, parts TEXT, replaced TEXT, PRIMARY KEY (event, erasure)
 ) WITHOUT ROWID;
 CREATE INDEX listed_by ON listed (erasure, event);
-CREATE TABLE latest (event TEXT, part TEXT, seq INTEGER, record TEXT, PRIMARY KEY (event, part)) WITHOUT ROWID;
+CREATE TABLE recorded (
+    event TEXT, part TEXT, erasure TEXT, seq INTEGER, record TEXT, PRIMARY KEY (event, part, erasure)
+) WITHOUT ROWID;
 CREATE TABLE erased_row (
     erasure TEXT, "table" TEXT, "key" TEXT, replaced TEXT, PRIMARY KEY (erasure, "table", "key")
 ) WITHOUT ROWID;
@@ -36,9 +38,9 @@ INSERT INTO listed VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
 SET at = excluded.at, seq = excluded.seq, parts = excluded.parts, replaced = excluded.replaced
 WHERE (excluded.at, excluded.seq) < (listed.at, listed.seq)
 """
-_LATEST = """
-INSERT INTO latest VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq, record = excluded.record
-WHERE excluded.seq > latest.seq
+_RECORD = """
+INSERT INTO recorded VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq, record = excluded.record
+WHERE excluded.seq > recorded.seq
 """
 _FIRST_LISTED = """
 SELECT event FROM listed AS mine WHERE erasure = ? AND event > ? AND NOT EXISTS (
@@ -102,8 +104,9 @@ class Gathered:
         at = timestamp(record.recorded_at)
         with self._scratch:
             self._list(str(erasure), at, record.seq, read)
-            parts = [(str(event.id), part, record.seq, str(record.pk)) for event in read for part in event.parts]
-            self._scratch.executemany(_LATEST, parts)
+            mine = (str(erasure), record.seq, str(record.pk))
+            parts = [(str(event.id), part, *mine) for event in read for part in event.parts]
+            self._scratch.executemany(_RECORD, parts)
         self._of(erasure, record.company_id, at)
 
     def take_rows(self, rows: Iterable[ErasedRow]) -> None:
@@ -161,10 +164,13 @@ class Gathered:
             for erasure, parts, replaced in self._scratch.execute(statement, (event_id,))
         ]
 
-    def latest_records(self, event_id: str) -> dict[Part, str]:
-        """By part, the latest record of this database that lists an event."""
-        found = dict(self._scratch.execute("SELECT part, record FROM latest WHERE event = ?", (event_id,)))
-        return {part: found[part] for part in PARTS if part in found}
+    def recorded_of(self, event_id: str) -> dict[Part, list[Recorded]]:
+        """By part, the latest record of this database for each erasure that lists an event, in the chain's order."""
+        found: dict[Part, list[Recorded]] = {part: [] for part in PARTS}
+        statement = "SELECT part, erasure, record FROM recorded WHERE event = ? ORDER BY seq"
+        for part, erasure, record in self._scratch.execute(statement, (event_id,)):
+            found[part].append(Recorded(erasure, record))
+        return found
 
     def rows_of(self, known: Known, *, most: int) -> Iterator[tuple[str, dict[str, Any]]]:
         """The other rows of an erasure, so many at once: their table, and what was replaced, by key."""

@@ -1,8 +1,9 @@
 """What has to be erased of an event once more: decided by the event and by what lists it, without touching anything.
 
 Numbers of values (gdpr.erasures.values) are of the document as it was just before its erasure. So they are good for a
-part that stands as it was sealed, and for one that bears the erasures before them and no other. For any other part
-nobody knows which values they mean, and all values of the part are replaced: rather too much than too little.
+part that stands as it was sealed, and for one that bears the erasures before them and no other; provided that these
+were made in this order, and none of them once more behind the next. For any other part nobody knows which values they
+mean, and all values of the part are replaced: rather too much than too little.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,14 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """The latest record in this database of an erasure that lists a part of an event."""
+
+    erasure_id: str
+    record: str
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One erasure to be repeated on an event: what is to stand there then, and which values that replaces."""
 
@@ -43,27 +52,31 @@ class Plan:
 
 
 def plan(
-    event: AuditEvent, listings: Sequence[Listing], *, latest: Mapping[Part, str], fresh: Mapping[str, str]
+    event: AuditEvent,
+    listings: Sequence[Listing],
+    *,
+    recorded: Mapping[Part, Sequence[Recorded]],
+    fresh: Mapping[str, str],
 ) -> Plan:
     """How to repeat the erasures that list an event, in their order; without steps where all are in effect.
 
-    `latest` is the id of the latest record in this database that lists a part of the event. `fresh` is a pseudonym for
-    each erasure whose own is not known.
+    `recorded` are the records in this database, in the order of the chain. `fresh` is a pseudonym for each erasure
+    whose own is not known.
     """
     steps = {one.erasure_id: Step(one.erasure_id) for one in listings}
     whole = []
     for part in PARTS:
         mine = [one for one in listings if part in one.parts]
-        if mine and _repeat(_Standing(event, part, mine), steps, latest=latest.get(part), fresh=fresh):
+        if mine and _repeat(_Standing(event, part, mine, recorded[part]), steps, fresh=fresh):
             whole.append(part)
     return Plan([step for step in steps.values() if step.values], whole)
 
 
-def _repeat(part: "_Standing", steps: Mapping[str, Step], *, latest: str | None, fresh: Mapping[str, str]) -> bool:
+def _repeat(part: "_Standing", steps: Mapping[str, Step], *, fresh: Mapping[str, str]) -> bool:
     """Add to the steps what one part needs; says whether all its values are replaced."""
     missing = part.missing()
     if not missing:
-        if part.erased_by != latest:  # it stands as it must, and only the record that it names is not the latest
+        if not part.names_latest():  # it stands as it must but for that
             part.write(part.listings[-1], {}, "", steps)
         return False
     whole = not part.is_known(missing)
@@ -78,18 +91,20 @@ def _repeat(part: "_Standing", steps: Mapping[str, Step], *, latest: str | None,
 class _Standing:
     """A part of an event as it stands, and as the steps leave it."""
 
-    def __init__(self, event: AuditEvent, part: Part, listings: Sequence[Listing]) -> None:
+    def __init__(
+        self, event: AuditEvent, part: Part, listings: Sequence[Listing], recorded: Sequence[Recorded]
+    ) -> None:
         self.listings = listings
+        self._recorded = recorded
         self._event, self._part = event, part
         self._columns = COLUMNS[part]
         self._documents = {column: getattr(event, column) for column in self._columns}
         self._pseudonyms = tuple(one.pseudonym for one in listings if one.pseudonym)
 
-    @property
-    def erased_by(self) -> str | None:
-        """The record that the part names; None for a part that is as it was sealed, or says nothing else."""
-        record = getattr(self._event, f"{self._part}_erased_by")
-        return None if self._salt or record is None else str(record)
+    def names_latest(self) -> bool:
+        """Whether the part names the latest record in this database that lists it."""
+        named = getattr(self._event, f"{self._part}_erased_by")
+        return bool(self._recorded) and str(named) == self._recorded[-1].record
 
     def missing(self) -> list[Listing]:
         """The erasures that are not in effect: all of them, where the salt is back."""
@@ -105,6 +120,10 @@ class _Standing:
 
     def is_known(self, missing: Sequence[Listing]) -> bool:
         """Whether the documents are those of which the missing erasures have the numbers."""
+        order = [one.erasure_id for one in self.listings]
+        made = [order.index(one.erasure_id) for one in self._recorded]
+        if made != sorted(made):
+            return False
         if self._salt:
             commitment = getattr(self._event, f"{self._part}_commitment")
             sealed = self._event.actor if self._part == "actor" else self._event.content

@@ -20,40 +20,11 @@ from audit.personal_data import Erasable, erasable
 from gdpr.erasures import archives, completing_again
 from gdpr.erasures.batching import BATCH, Clock
 from gdpr.erasures.known import Gathered, Known
+from gdpr.erasures.repeated import THEIR_JOBS, Repeated, Status
 from gdpr.erasures.repeating import Plan, plan
 from gdpr.erasures.repeating_rows import Repeats, keys_of, repeat_followers, repeat_rows, repeats
 from gdpr.models import Erasure
 from gdpr.models.erasure import new_pseudonym
-
-Status = Erasure.Status
-THEIR_JOBS = (Status.APPROVED, Status.PROCESSING, Status.FAILED)
-"""Erasures whose jobs go on by themselves, or once they are retried, and that complete them."""
-
-
-@dataclass(slots=True)
-class Repeated:
-    """What became of an erasure: events and other rows, by what was done with them."""
-
-    known: Known
-    status: str | None
-    """As the database had it before; None where it did not know the erasure."""
-    events: int = 0
-    as_they_must: int = 0
-    absent: int = 0
-    """Events that this database does not have, or that its company does not."""
-    whole: int = 0
-    """Events of which nobody knew which values were meant, so that all of a part were replaced."""
-    rows: int = 0
-    rows_absent: int = 0
-    busy: int = 0
-    """Events and rows that were left as they are, since somebody is at work on them or on what follows them."""
-    archives: int = 0
-    completed: bool = False
-
-    @property
-    def changed(self) -> bool:
-        """Whether anything of it had come back."""
-        return bool(self.events or self.rows or self.completed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +136,7 @@ class _OfCompany:
                 plan(
                     event,
                     gathered.listings_of(str(event.pk)),
-                    latest=gathered.latest_records(str(event.pk)),
+                    recorded=gathered.recorded_of(str(event.pk)),
                     fresh=self.pseudonyms,
                 ),
             )

@@ -14,8 +14,6 @@ from tests.system import System
 
 SOON = 30
 """Seconds: a poll, new processes, and patience with a busy machine."""
-LEASE_AND_MORE = 60
-"""Seconds in which a dead worker's rows must be due again, sent and settled; the design promises 45 for the first."""
 
 
 def kill(system: System, name: str) -> None:

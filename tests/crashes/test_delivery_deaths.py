@@ -13,9 +13,9 @@ import psycopg
 import pytest
 
 from tests.crashes.steps import (
-    LEASE_AND_MORE,
     SOON,
     kill,
+    leases_of_workers,
     let_run_out,
     processes_killed,
     rows,
@@ -111,18 +111,20 @@ def test_killed_after_the_claim_and_before_its_attempts_are_on_record_it_has_sen
 
 
 def test_killed_with_requests_on_the_wire_it_has_maybe_delivered_and_all_is_sent_again(system: System) -> None:
-    """Its lease is left to run out by itself, and the endpoint's slots are free again then."""
+    """The endpoint's slots are free again once its lease has run out; `test_ending_jobs` lets one do so by itself."""
     with serve_receiver() as receiver:
         webhook = system.register(receiver.url, events=["killed.*"])
         receiver.gate.clear()
         ids = set(system.record(*["killed.worker"] * (FIRST_SLOTS + 4)))
         assert receiver.wait_for(FIRST_SLOTS)
         on_the_wire = {request.headers["webhook-id"] for request in receiver.requests}
+        leases = leases_of_workers(system)
         kill(system, "worker")
         receiver.gate.set()
+        let_run_out(system, leases)
         story = rows(system, webhook, STORY)
         expected = ONCE | TWICE
-        wait_until(lambda: story() == expected, seconds=LEASE_AND_MORE, what="lost, then delivered", state=story)
+        wait_until(lambda: story() == expected, seconds=SOON, what="lost, then delivered", state=story)
         first, later = receiver.requests[:FIRST_SLOTS], receiver.requests[FIRST_SLOTS:]
         assert len(on_the_wire) == FIRST_SLOTS
         assert {(request.headers["webhook-id"], request.headers["hyrelog-attempt"]) for request in later} == {

@@ -69,8 +69,8 @@ def test_killed_three_times_it_ends_with_nobody_left_and_nothing_counted_twice(s
     named = "SELECT count(*) FROM audit_auditevent WHERE company_id = %s AND (payload ->> 'method') = 'passkey'"
     assert system.sql(named, system.run["company_id"]) == [(0,)]
     listed = (
-        "SELECT count(*), count(DISTINCT event ->> 'id')"
-        " FROM audit_auditevent, jsonb_array_elements(payload -> 'events') AS event"
+        "SELECT count(*), count(DISTINCT event ->> 'id') FROM audit_auditevent,"
+        " jsonb_array_elements(payload -> 'events') AS event"
         " WHERE action = 'gdpr.erased' AND payload ->> 'erasureId' = %s"
     )
     assert system.sql(listed, erasure) == [(EVENTS, EVENTS)]

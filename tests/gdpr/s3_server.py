@@ -16,6 +16,8 @@ import requests
 
 from hyrelog.env import S3Location
 
+PAGE = 10
+"""Keys that a listing holds at a time; a real one holds a thousand, which take their time to make."""
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "hunter2-hunter2"}
 
 
@@ -115,7 +117,8 @@ def running_server() -> Iterator[str]:
     """The URL of a server that is empty."""
     with subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
-        env=os.environ | {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "MOTO_S3_DEFAULT_MAX_KEYS": str(PAGE)},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         text=True,
     ) as process:  # fmt: skip
         assert process.stderr

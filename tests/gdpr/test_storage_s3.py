@@ -18,7 +18,7 @@ from gdpr import bucket as s3
 from gdpr import storage
 from gdpr.uploading import PART
 from hyrelog.env import S3Location
-from tests.gdpr.s3_server import CREDENTIALS, S3Bucket, as_settings
+from tests.gdpr.s3_server import CREDENTIALS, PAGE, S3Bucket, as_settings
 from tests.system import wait_until
 
 NAME = f"{uuid.UUID(int=1)}-1.zip"
@@ -122,7 +122,7 @@ def test_an_upload_whose_process_died_is_a_stray_and_is_cleared(bucket: S3Bucket
 
 
 def test_listings_are_read_page_by_page_and_stay_in_their_folder(bucket: S3Bucket) -> None:
-    names = {f"{uuid.uuid4()}-1.zip" for _ in range(1010)}
+    names = {f"{uuid.uuid4()}-1.zip" for _ in range(2 * PAGE + 1)}
     for name in names:
         bucket.put(f"{bucket.location.prefix}/{name}")
     elsewhere = [f"{bucket.location.prefix}/old/{NAME}", f"hyrelog/{NAME}", NAME]

@@ -49,13 +49,6 @@ def stop(worker: Worker, *signals: signal.Signals) -> None:
     print(f"\n{names}: {time.monotonic() - began:.1f} s")  # noqa: T201  the figure is what one wants to see
 
 
-def test_an_idle_worker_ends_at_once(worker: Worker) -> None:
-    stop(worker, signal.SIGTERM)
-    assert worker.process.returncode == 0
-    assert not WorkerProcess.objects.exists()
-    assert "Traceback" not in worker.said()
-
-
 def test_what_is_unfinished_is_handed_back_and_what_is_on_the_wire_is_brought_home(
     worker: Worker, on_the_wire: Receiver
 ) -> None:

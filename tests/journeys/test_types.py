@@ -115,12 +115,18 @@ def test_a_worker_whose_slots_are_taken_passes_on_what_it_hears_for_others(start
     Job.objects.filter(type="sleep").cancel(now=timezone.now())
 
 
-def test_an_empty_option_takes_all_types_whatever_the_setting_says(start: Start) -> None:
-    start("--types", "", "-Q", "jobs,housekeeping", JOB_TYPES="email.*")
+def test_an_empty_option_takes_all_types_and_an_idle_worker_ends_at_once(
+    start: Start,
+) -> None:
+    worker = start("--types", "", "-Q", "jobs,housekeeping", JOB_TYPES="email.*")
     ready([])
     assert {tuple(row.queues) for row in WorkerProcess.objects.all()} == {("housekeeping", "jobs")}
     job, _ = enqueue("sleep", {"seconds": 0})
     wait_until(lambda: is_done(job), seconds=20, what="the job is done")
+    worker.process.send_signal(signal.SIGTERM)
+    assert worker.process.wait(30) == 0
+    assert not WorkerProcess.objects.exists()
+    assert "Traceback" not in worker.says()
 
 
 @pytest.mark.parametrize(

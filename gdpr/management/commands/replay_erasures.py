@@ -13,7 +13,8 @@ from audit import signing
 from gdpr import verify
 from gdpr.erasures.gathering import from_database, from_files, from_storage
 from gdpr.erasures.known import Gathered, gathering
-from gdpr.erasures.replaying import THEIR_JOBS, Repeated, Replay
+from gdpr.erasures.repeated import THEIR_JOBS, Repeated
+from gdpr.erasures.replaying import Replay
 from gdpr.models import Erasure
 from gdpr.verify import printable
 from jobs import lanes
@@ -56,7 +57,8 @@ class Command(BaseCommand):
         with gathering() as gathered:
             self._gather(gathered, options["ledgers"], keys=signing.public_keys() | dict(options["key"]))
             if not dry_run:
-                lanes.rescue(now=timezone.now())  # what processes held that ended with the old database
+                while lanes.rescue(now=timezone.now()):  # what processes held that ended with the old database
+                    pass
             replay = Replay(gathered, timezone.now, dry_run=dry_run, every_table=options["every_table"])
             try:
                 repeated = [self._tell(one, dry_run=dry_run) for one in replay.run()]

@@ -16,7 +16,7 @@ from gdpr.subjects import Subject
 from jobs.enqueueing import enqueue
 from jobs.models import Job
 from jobs.testing import run_enqueued
-from webhooks.models import WebhookAttempt, WebhookDelivery
+from webhooks.models import WebhookAttempt
 
 ADA = Subject(actor_ids=("ada",), emails=("ada@example.com",))
 BOB = Subject(actor_ids=("bob",), emails=("bob@example.com",))
@@ -27,7 +27,6 @@ SEALED = (
 EVENTS = Erasable(
     AuditEvent, proved={"category": "hashed", "action": "hashed"}, kept=dict.fromkeys(SEALED, "of the chain")
 )
-DELIVERIES = Erasable(WebhookDelivery, follows="event_id", kept={"status": "a word"}, emptied={"error": ""})
 ATTEMPTS = Erasable(
     WebhookAttempt,
     follows="delivery_id",

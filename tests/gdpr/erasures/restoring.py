@@ -11,7 +11,8 @@ from audit.models import AuditEvent, Company
 from audit.verification import verify
 from gdpr.erasures.gathering import from_database, from_storage
 from gdpr.erasures.known import gathering
-from gdpr.erasures.replaying import Repeated, Replay
+from gdpr.erasures.repeated import Repeated
+from gdpr.erasures.replaying import Replay
 from tests.conftest import set_append_only
 
 Row = dict[str, Any]

@@ -1,5 +1,6 @@
 """Erasing a person: what is replaced, what is noted of it, and what stays."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,11 +8,13 @@ from django.db import connection
 
 from audit import erasing
 from audit.models import ApiKey, AuditEvent, IdempotencyRecord
+from gdpr.erasures.metering import LOOKED
 from gdpr.models import ErasedRow, Erasure
 from gdpr.subjects import Subject
+from jobs import context
 from jobs.models import Job
 from tests.conftest import NOON, Tenant, draft
-from tests.gdpr.erasures.engine import ADA, BOB, approved, erased, faults, run
+from tests.gdpr.erasures.engine import ADA, ATTEMPTS, BOB, EVENTS, approved, declare, erased, faults, run
 from webhooks.models import Webhook, WebhookAttempt, WebhookDelivery
 
 OF_ADA: list[dict[str, Any]] = [
@@ -216,3 +219,19 @@ def test_one_whose_settling_alone_was_lost_does_nothing_more(tenant: Tenant) -> 
     job = run(erasure)
     assert (job.status, job.result) == (Job.Status.COMPLETED, {"counts": {"audit_auditevent": 1}})
     assert AuditEvent.objects.count() == events
+
+
+def test_it_tells_how_far_it_is(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(context, "LOOK_EVERY", 0.0)
+    seen: list[tuple[str, float]] = []
+    telling = replace(ATTEMPTS, then=lambda _, __: seen.extend(Job.objects.values_list("step", "progress")))
+    declare(monkeypatch, EVENTS, telling)
+    Webhook.objects.register(company=tenant.company, url="https://example.com/")
+    (event,) = tenant.record(draft(**of_others()))
+    attempt_at(event, response_body="ada@example.com does not exist")
+    erasure = erased(tenant.company)
+    ((step, progress),) = seen
+    assert step == "audit_auditevent"
+    assert 0 < progress < LOOKED
+    assert erasure.job
+    assert erasure.job.progress == 1

@@ -20,7 +20,7 @@ from tests.conftest import NOON, Tenant, draft
 from tests.gdpr.erasures.engine import ADA, approved, faults, run
 from webhooks.models import Webhook, WebhookAttempt, WebhookDelivery
 
-EVERY = 19
+EVERY = 29
 """Statements between two that are tried; of those in between each does the same for another row."""
 
 

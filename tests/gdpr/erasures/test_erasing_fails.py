@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from audit.models import AuditEvent
+from gdpr.erasures import naming
 from gdpr.erasures.requesting import ERASE
 from gdpr.models import Erasure
 from jobs.enqueueing import enqueue
@@ -73,6 +74,20 @@ def test_an_event_that_was_tampered_with_is_erased_all_the_same(tenant: Tenant, 
     assert run(approved(tenant.company)).status == "COMPLETED"
     event.refresh_from_db()
     assert not ADA.matches(event.actor)
+
+
+def test_what_cannot_be_erased_is_never_certified(
+    tenant: Tenant, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the rules of what is replaced did not know a value that the search does."""
+    settings.EXPORT_STORAGE = str(tmp_path)
+    monkeypatch.setattr(naming, "in_event", lambda *_: {})
+    tenant.record(draft(actor={"id": "ada"}))
+    erasure = approved(tenant.company)
+    job = run(erasure, attempts=handler_of(ERASE).max_attempts)
+    assert (job.status, erasure.status, erasure.certificate) == (Job.Status.FAILED, "FAILED", None)
+    assert "They are in audit_auditevent." in job.traceback
+    assert not ADA.matches([job.error, job.traceback])
 
 
 def test_a_job_of_an_erasure_that_is_not_there_fails_without_one(tenant: Tenant) -> None:

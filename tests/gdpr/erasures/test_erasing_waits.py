@@ -101,6 +101,19 @@ def test_of_a_batch_during_which_a_hold_is_placed_nothing_is_committed(acme: Ten
     assert faults(acme.company) == []
 
 
+def test_a_hold_that_comes_last_of_all_keeps_it_from_being_completed(acme: Tenant) -> None:
+    erasure = approved(acme.company)
+    with transaction.atomic():
+        acme.company.system_workspace.chain_head.lock()
+        erasing_it = begin_until_it_waits(lambda: run(erasure))
+        held = hold(acme)
+    erasing_it.join()
+    erasure.refresh_from_db()
+    assert (erasure.status, erasure.person(), erasure.certificate) == ("PROCESSING", ADA, None)
+    holds.lift(held, lifted_by="op", now=NOON)
+    assert run(erasure).status == "COMPLETED"
+
+
 def test_a_hold_of_somebody_else_holds_nothing(tenant: Tenant) -> None:
     hold(tenant, Subject(actor_ids=("eve",)))
     assert run(approved(tenant.company)).status == "COMPLETED"
@@ -124,6 +137,21 @@ def test_it_waits_while_the_chain_is_busy(acme: Tenant, monkeypatch: pytest.Monk
     erasing_it.join()
     erasure.refresh_from_db()
     assert (erasure.status, erasure.counts) == ("COMPLETED", {"audit_auditevent": 1})
+
+
+def test_a_deadlock_is_ended_by_doing_the_batch_again(acme: Tenant) -> None:
+    """By whoever waited first, which is the erasure: it holds a row, and waits for the chain."""
+    webhook, _ = Webhook.objects.register(company=acme.company, url="https://example.com/", description="ada")
+    erasure = approved(acme.company)
+    with transaction.atomic():
+        acme.company.system_workspace.chain_head.lock()
+        erasing_it = begin_until_it_waits(lambda: run(erasure))
+        Webhook.objects.filter(pk=webhook.pk).update(description="still ada@example.com")
+    erasing_it.join()
+    for row in (erasure, webhook):
+        row.refresh_from_db()
+    assert (erasure.status, erasure.counts) == ("COMPLETED", {"webhooks_webhook": 1})
+    assert webhook.description == erasure.pseudonym
 
 
 def answer(departure: Any, body: bytes) -> settling.Settlement:

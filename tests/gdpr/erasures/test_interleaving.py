@@ -140,4 +140,4 @@ def test_whatever_comes_between_the_chain_is_green_and_who_was_erased_is_gone(
     run_state_machine_as_test(Interleaving, settings=FEW)
 
 
-FEW = settings(max_examples=12, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=8, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck))

@@ -1,5 +1,6 @@
 """`manage.py replay_erasures`: what it tells, what it refuses, and its exit status."""
 
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from gdpr.models import Erasure
 from tests.conftest import Tenant, draft, set_append_only
 from tests.gdpr.erasures.engine import ADA, erased
 from tests.gdpr.erasures.restoring import put_back_events, rows_of
+from webhooks.models import Webhook, WebhookDelivery
 
 ADAS = {"actor": {"id": "ada"}, "payload": {"to": "ada@example.com"}}
 
@@ -125,3 +127,19 @@ def test_no_identifier_is_told(tenant: Tenant, restored: Erasure, capsys: pytest
     told = capsys.readouterr()
     assert "was REQUESTED here, and is completed by its ledger, the identifiers forgotten" in told.out
     assert "ada" not in (told.out + told.err).replace(str(restored.pk), "").replace(str(tenant.company.pk), "")
+
+
+def test_what_a_process_held_when_the_backup_was_made_is_taken_back_first(
+    tenant: Tenant, settings: Any, tmp_path: Path
+) -> None:
+    settings.EXPORT_STORAGE = str(tmp_path)
+    Webhook.objects.register(company=tenant.company, url="https://example.com/")
+    tenant.record(draft(**ADAS))
+    before = rows_of(AuditEvent.objects.filter(workspace=tenant.workspace))
+    erased(tenant.company)
+    put_back_events(before)
+    claimed = {"status": "SENDING", "claim_token": uuid.uuid4(), "claimed_by": uuid.uuid4(), "attempt": 1}
+    WebhookDelivery.objects.filter(event_id=before[0]["id"]).update(**claimed, next_attempt_at=None)
+    call_command("replay_erasures")
+    assert not is_back(tenant)
+    assert WebhookDelivery.objects.get(event_id=before[0]["id"]).status != "SENDING"

@@ -11,10 +11,13 @@ from django.utils import timezone
 from audit import erasing
 from audit.models import AuditEvent
 from gdpr import storage
-from gdpr.erasures import ledger
+from gdpr.erasures import holds, ledger
 from gdpr.erasures.known import gathering
-from gdpr.erasures.replaying import Repeated, Replay
+from gdpr.erasures.repeated import Repeated
+from gdpr.erasures.replaying import Replay
 from gdpr.models import ErasedRow, Erasure, ErasureApproval
+from jobs.enqueueing import enqueue
+from jobs.models import Job
 from tests.conftest import NOON, Tenant, draft
 from tests.gdpr.erasures.engine import ADA, BOB, erased
 from tests.gdpr.erasures.restoring import (
@@ -126,6 +129,13 @@ def test_an_erasure_that_came_before_the_replay_does_not_hide_that_another_is_mi
     assert second.pseudonym in str(after.payload)
     assert faults(tenant.company) == []
     assert not any(one.changed for one in replay())
+    put_back_events(before)  # the second has numbers of what stood there without the first
+    replay()
+    after = AuditEvent.objects.get(pk=event.pk)
+    assert not ADA.matches([after.actor, after.payload])
+    assert not BOB.matches([after.actor, after.payload])
+    assert faults(tenant.company) == []
+    assert not any(one.changed for one in replay())
 
 
 def test_what_is_back_but_is_not_what_was_sealed_loses_all_values(tenant: Tenant) -> None:
@@ -201,7 +211,7 @@ def test_what_somebody_is_at_work_on_is_left_for_the_next_replay(
     Webhook.objects.register(company=tenant.company, url="https://example.com/")
     (event,) = tenant.record(draft(**OF_ADA))
     before = everything(tenant)
-    erased(tenant.company)
+    erasure = erased(tenant.company)
     put_back_events(before)
     attempt = WebhookAttempt.objects.create(
         company=tenant.company,
@@ -211,11 +221,25 @@ def test_what_somebody_is_at_work_on_is_left_for_the_next_replay(
         started_at=NOON,
         result="sending",
     )
+    undone = {"status": "REQUESTED", "subject": ADA.as_json(), "key": "k", "completed_at": None, "certificate": None}
+    Erasure.objects.filter(pk=erasure.pk).update(**undone)
     (one,) = replay()
-    assert (one.events, one.busy, one.changed) == (0, 1, False)
+    assert (one.events, one.busy, one.completed) == (0, 1, False)
     assert ADA.matches(AuditEvent.objects.get(pk=event.pk).payload)
     WebhookAttempt.objects.filter(pk=attempt.pk).update(result="lost")
     assert figures(replay()[0]) == (1, 0, 0)
+
+
+def test_a_legal_hold_keeps_nothing_that_was_erased_before_it(tenant: Tenant) -> None:
+    Webhook.objects.register(company=tenant.company, url="https://example.com/", description="of ada@example.com")
+    tenant.record(draft(**OF_ADA))
+    before, webhooks = everything(tenant), rows_of(Webhook.objects.all())
+    erased(tenant.company)
+    put_back_events(before)
+    put_back(Webhook, webhooks)
+    holds.place(company=tenant.company, subject=None, reason="A claim.", placed_by="olga", now=NOON)
+    (one,) = replay(every_table=True)
+    assert (one.events, one.rows) == (1, 1)
 
 
 def test_a_dry_run_tells_and_changes_nothing(tenant: Tenant) -> None:
@@ -245,6 +269,28 @@ def test_rows_of_other_tables_are_repeated_if_asked_for(tenant: Tenant) -> None:
     assert (one.rows, one.rows_absent) == (1, 0)
     assert Webhook.objects.get(pk=webhook.pk).description == erasure.pseudonym
     assert not replay(every_table=True)[0].changed
+
+
+def test_rows_that_stand_as_they_must_are_left_alone_though_numbers_have_moved(tenant: Tenant) -> None:
+    job, _ = enqueue("webhook.replay", {"zoe": 1, "ada@example.com": 2, "bob": 3}, company=tenant.company, now=NOON)
+    erasure = erased(tenant.company)
+    after = Job.objects.get(pk=job.pk).payload
+    assert after == {"zoe": 1, erasure.pseudonym: 2, "bob": 3}
+    replay(every_table=True)  # the job's log says that it was cancelled, and is emptied
+    assert not any(one.changed for one in replay(every_table=True))
+    assert Job.objects.get(pk=job.pk).payload == after
+
+
+def test_a_number_that_now_is_the_key_of_another_company_s_row_means_none(tenant: Tenant, other_tenant: Tenant) -> None:
+    mine, _ = Webhook.objects.register(
+        company=tenant.company, url="https://example.com/", description="of ada@example.com"
+    )
+    erased(tenant.company)
+    mine.refresh_from_db()
+    Webhook.objects.filter(pk=mine.pk).update(company=other_tenant.company, description="of somebody else")
+    (one,) = replay(every_table=True)
+    assert (one.rows, one.rows_absent) == (0, 1)
+    assert Webhook.objects.get(pk=mine.pk).description == "of somebody else"
 
 
 def completed_by(one: Repeated) -> Erasure:

@@ -1,6 +1,7 @@
 """The whole of it: a real backup, a real erasure, a real restore, and the command."""
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
+from audit import signing
 from audit.models import AuditEvent, Company
+from gdpr import verify
 from gdpr.models import Erasure
 from gdpr.requesting import request_export
 from jobs.enqueueing import enqueue
@@ -92,6 +95,29 @@ def test_whom_a_restore_brings_back_is_erased_once_more(lived: Tenant) -> None:
     assert named() == []
     assert faults(company) == []
     _nothing_is_left_to_do(company)
+
+
+def test_the_certificate_made_anew_is_that_of_the_restored_chain(lived: Tenant, tmp_path: Path) -> None:
+    backup = dump("--clean", "--if-exists")
+    before = erased(lived.company).certificate
+    restore(backup)
+    replay_erasures()
+    after = Erasure.objects.get().certificate
+    archive = tmp_path / "acme.zip"
+    call_command("gdpr_export", "--company", str(lived.company.pk), "--output", str(archive), stdout=io.StringIO())
+    assert _verified(archive, after) == (0, [])
+    status, faults_found = _verified(archive, before)
+    assert status == 1
+    assert "the certificate" in faults_found[0]
+
+
+def _verified(archive: Path, certificate: Any) -> tuple[int, list[str]]:
+    """The exit status of verifying an archive with a certificate, and the faults."""
+    file = archive.with_suffix(".json")
+    file.write_text(json.dumps(certificate))
+    keys = signing.public_keys().values()
+    report = verify.verify(archive, keys=keys, certificate=verify.read_certificate(file))
+    return report.status, [str(fault) for fault in report.faults]
 
 
 def _nothing_is_left_to_do(company: Company) -> None:
