@@ -12,7 +12,7 @@ from webhooks import api as webhooks
 api = NinjaAPI(
     title="HyreLog",
     version="1",
-    description="Audit events in a hash chain, signed webhooks, GDPR exports.",
+    description="Audit events in a hash chain, signed webhooks, GDPR exports and erasures.",
     openapi_url="/openapi.json",
     docs_url=None,  # served at /docs
     parser=StrictParser(),
