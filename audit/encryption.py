@@ -1,6 +1,8 @@
 """Secrets at rest: encrypted with the first of HYRELOG_ENCRYPTION_KEYS, readable with any of them."""
 
+import json
 from functools import lru_cache
+from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -24,6 +26,14 @@ def encrypt(plaintext: str) -> str:
 def decrypt(token: str) -> str:
     """The text of a Fernet token; raises UnreadableSecret."""
     return _decrypt(token, tuple(settings.HYRELOG_ENCRYPTION_KEYS))
+
+
+def read_json(token: str) -> Any:
+    """What is encrypted as JSON in a token; None where there is none, or none that can be read any more."""
+    try:
+        return json.loads(decrypt(token)) if token else None
+    except UnreadableSecret:
+        return None
 
 
 @lru_cache(maxsize=4096)  # a webhook's secret signs each of its requests

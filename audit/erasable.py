@@ -4,19 +4,18 @@ from typing import Any
 
 from audit import models
 from audit.models.company import SYSTEM_WORKSPACE
-from audit.personal_data import Form, erase, spare
+from audit.personal_data import RANDOM, Form, erase, spare
 
 NOWHERE = "192.0.2.0/32"
 """No client has this address (RFC 5737): where a network of a key is erased, the key must not open to all others."""
 SALTED = "A fingerprint over random bytes: without them, which go with what they belong to, nobody can guess from it."
-RANDOM = "Random, or made of what is random: it says nothing of anybody."
 
 
 def declare() -> None:
     """Tell erasures of the tables."""
     _declare_events()
     _declare_tenants()
-    # The row goes as a whole: its fingerprint is of a request's body, without salt, and could be guessed from.
+    # The row goes as a whole: whoever repeats the request must not be answered by the person's data.
     erase(models.IdempotencyRecord, deleted=True)
     spare(
         models.ChainHead,
@@ -25,7 +24,7 @@ def declare() -> None:
 
 
 def _declare_events() -> None:
-    written = "The hash of the event, which never changes, is made of it. It is to name nobody (docs/erasures.md)."
+    written = "The hash of the event, which never changes, is made of it. It is to name nobody (docs/gdpr.md)."
     erase(
         models.AuditEvent,
         proved={"category": written, "action": written},

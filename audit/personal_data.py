@@ -12,6 +12,10 @@ from django.db import models
 
 from audit.models.company import Company
 
+OUR_WORD = "A word of HyreLog's own programs, of which there are a few; none names anybody."
+RANDOM = "Random, or made of what is random: it says nothing of anybody."
+"""Why erasures keep many a column."""
+
 
 @dataclass(frozen=True, slots=True)
 class Covered:

@@ -3,22 +3,21 @@
 from datetime import datetime
 from typing import Any
 
-from audit.personal_data import Form, Found, erase
+from audit.personal_data import OUR_WORD, RANDOM, Form, Found, erase
 from gdpr import models
 from gdpr.erasures.values import values
 from gdpr.models import Erasure, ExportRequest
+from gdpr.models.privacy_notice import TEXTS
 from gdpr.requesting import scope_key
 from gdpr.subjects import Subject
 from jobs.erasable import cancel_waiting, let_end
 from jobs.models import Job
 
-OUR_WORD = "A word of HyreLog's own programs, of which there are a few; none names anybody."
-RANDOM = "Random, or made of what is random: it says nothing of anybody."
-
 
 def declare() -> None:
     """Tell erasures of the tables."""
-    erase(models.PrivacyNotice)
+    # What is empty is said in general words in archives; a pseudonym there would tell nobody whom to ask.
+    erase(models.PrivacyNotice, forms={text: Form(write=lambda *_: "") for text in TEXTS})
     _declare_exports()
     _declare_erasures()
 

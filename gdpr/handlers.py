@@ -1,8 +1,9 @@
 """The job behind an export: make the archive, publish it, verify what was published, put it on record."""
 
 import logging
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from django.db import transaction
 from django.utils import timezone
@@ -13,13 +14,16 @@ from gdpr import storage, telling
 from gdpr.archiving import sha256_of
 from gdpr.checking import FaultyArchive, check
 from gdpr.erasures import handlers as _of_erasures  # noqa: F401  handlers are found in this module of an app
+from gdpr.erasures.interfering import ErasedMeanwhile, is_erasing
+from gdpr.erasures.interfering import check as check_erasures
 from gdpr.making import Made, MissingRows, Order, make
 from gdpr.models import ExportArchive
 from gdpr.models.archive import KEPT_FOR
 from gdpr.progress import Progress
 from gdpr.requesting import EXPORT
 from jobs.backoff import exponential
-from jobs.context import JobContext, Retryable, Stopped, Unrecoverable
+from jobs.context import JobContext, Retryable, Snooze, Stopped, Unrecoverable
+from jobs.models import JobLog
 from jobs.models.attempt import Outcome
 from jobs.registry import FOREVER, handler
 
@@ -29,6 +33,10 @@ MADE, PUBLISHED = 0.4, 0.5
 
 PAUSE = 1.0
 """Seconds between two tries to put an archive on record."""
+GIVES_WAY_FOR = 30.0
+"""Seconds after which an export looks whether the erasures of its company are done."""
+LOOK_EVERY = 5.0
+"""Seconds after which an export that runs looks whether one has begun."""
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +58,8 @@ def export(context: JobContext) -> dict[str, Any]:
     done = ExportArchive.objects.filter(job=context.job).first()
     try:
         return _result(done or _make(context))
+    except ErasedMeanwhile as why:
+        _give_way(context, why)
     except (BrokenChain, MissingRows, FaultyArchive) as shortfall:
         raise Unrecoverable(str(shortfall)) from shortfall
     except OSError as error:
@@ -58,13 +68,24 @@ def export(context: JobContext) -> dict[str, Any]:
         raise Retryable(UNAVAILABLE) from error
 
 
+def _give_way(context: JobContext, why: ErasedMeanwhile) -> NoReturn:
+    """Begin anew in a while, however often: no erasure can have an export fail. Said once while that lasts."""
+    last = JobLog.objects.filter(job=context.job).order_by("id").last()
+    if last is None or last.text != str(why):
+        context.log(str(why))
+    raise Snooze(GIVES_WAY_FOR) from why
+
+
 def _make(context: JobContext) -> ExportArchive:
+    if is_erasing(context.company):
+        raise ErasedMeanwhile
     # The attempt is in the name: a stale worker that still writes disturbs nobody.
     name = f"{context.job.id}-{context.attempt}.zip"
     _clear_away_attempts_before(context)
     watch = _Watch(context)
     with storage.draft(name) as file:
         made = make(_order(context), file, clock=timezone.now, advance=watch.making)
+        check_erasures(context.company, since=made.reached)
         sha256, size = sha256_of(file, advance=watch.hashing)
         storage.publish(name, file, advance=watch.publishing(size))
     try:
@@ -107,8 +128,8 @@ def _record(context: JobContext, name: str, made: Made, *, sha256: str, size: in
                 return _put_on_record(context, name, made, sha256=sha256, size=size)
             except ChainBusy:
                 context.wait(PAUSE)
-    except Stopped:
-        _discard(name)  # somebody else makes this export now
+    except (Stopped, ErasedMeanwhile):
+        _discard(name)  # somebody else makes this export now, or it is made anew
         raise
     # Whatever else is raised may come after the commit (a connection that broke just then): the file stays. If there is
     # no record of it, the next attempt clears it away, or housekeeping does.
@@ -118,6 +139,8 @@ def _record(context: JobContext, name: str, made: Made, *, sha256: str, size: in
 def _put_on_record(context: JobContext, name: str, made: Made, *, sha256: str, size: int) -> ExportArchive:
     now = timezone.now()
     context.hold_claim()
+    context.company.system_workspace.chain_head.lock()
+    check_erasures(context.company, since=made.reached)
     archive = ExportArchive.objects.create(
         company=context.company,
         job=context.job,
@@ -146,10 +169,11 @@ def _result(archive: ExportArchive) -> dict[str, Any]:
 
 
 class _Watch:
-    """Tells the job how far it is, and is told there if it should end."""
+    """Tells the job how far it is, and is told there if it should end; gives way to an erasure, which waits for it."""
 
     def __init__(self, context: JobContext) -> None:
         self._context = context
+        self._looked_at = time.monotonic()
         self._read: dict[str, Any] = {}
 
     def making(self, progress: Progress) -> None:
@@ -177,3 +201,7 @@ class _Watch:
 
     def _tell(self, fraction: float, step: str) -> None:
         self._context.progress(min(fraction, 0.99), step=step, result=self._read)
+        if time.monotonic() - self._looked_at >= LOOK_EVERY:
+            self._looked_at = time.monotonic()
+            if is_erasing(self._context.company):
+                raise ErasedMeanwhile

@@ -11,10 +11,13 @@ from typing import IO, Any
 
 from audit.chain import timestamp
 from audit.checkpoints import Walk, checkpoint, reaches
+from audit.erasing import records_of
 from audit.models import AuditEvent, Company
+from audit.models.company import SYSTEM_WORKSPACE
 from audit.personal_data import Covered, covered, excluded
 from gdpr import describing, spreadsheet, verify
 from gdpr.archiving import Archive, Entry, as_text
+from gdpr.erasures.proving import ErasureProofs
 from gdpr.estimating import estimate_bytes, estimate_rows
 from gdpr.progress import Advance, Meter
 from gdpr.proving import Proofs
@@ -23,8 +26,8 @@ from gdpr.searching import search
 from gdpr.selecting import Selection, events_of_chain, rows_of_company
 from gdpr.subjects import Subject
 
-FORMAT, SCHEMA_VERSION = "hyrelog-export", 2
-PROOFS = "proofs/audit_auditevent.ndjson"
+FORMAT, SCHEMA_VERSION = "hyrelog-export", 3
+PROOFS, ERASURES = "proofs/audit_auditevent.ndjson", "proofs/erasures.ndjson"
 
 Clock = Callable[[], datetime]
 
@@ -49,11 +52,15 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What an archive holds: rows by table, the signed checkpoint, and so many bytes in its files, once unpacked."""
+    """What an archive holds: rows by table, the signed checkpoint, and so many bytes in its files, once unpacked.
+
+    `reached` is the seq of the company's `system` chain before anything was read.
+    """
 
     counts: dict[str, int]
     checkpoint: dict[str, Any]
     size: int
+    reached: int
 
 
 def make(order: Order, file: IO[bytes], *, clock: Clock, advance: Advance = lambda _: None) -> Made:
@@ -77,6 +84,8 @@ class _Making:
         self._clock = clock
         self._began = clock()
         self._reaches = reaches(order.company)
+        self._system = next(reach for reach in self._reaches if reach.name == SYSTEM_WORKSPACE)
+        self._erasures = ErasureProofs()
         self._meter = Meter(advance)
         self._counts: dict[str, int] = {}
 
@@ -96,7 +105,8 @@ class _Making:
             self._write_csv()
         signed = checkpoint(self._order.company, chains=chains, issued_at=self._began)
         self._seal(signed)
-        return Made(self._counts, signed, sum(file["bytes"] for file in self._archive.files))
+        size = sum(file["bytes"] for file in self._archive.files)
+        return Made(self._counts, signed, size, self._system.seq)
 
     def _expect(self) -> None:
         for table in covered():
@@ -125,6 +135,15 @@ class _Making:
             for rows, text in self._proofs.parts():
                 entry.write(text, rows=rows)
                 self._meter.tell(PROOFS)
+        if self._erasures:
+            self._write_erasures()
+
+    def _write_erasures(self) -> None:
+        events = next(table for table in covered() if table.model is AuditEvent)
+        with self._archive.table(ERASURES) as entry:
+            for line in self._erasures.lines(self._order.company, events, self._system):
+                entry.write(line, rows=bool(line))
+                self._meter.tell(ERASURES)
 
     def _write_csv(self) -> None:
         events = next(table for table in covered() if table.model is AuditEvent)
@@ -151,6 +170,7 @@ class _Making:
             entry.write(part.text, rows=part.rows, then=then)
             if walk:
                 self._proofs.want(rows)
+                self._erasures.want(rows)
             self._meter.took(step, rows=looked_at, size=len(part.text))
         entry.wait()
 
@@ -172,9 +192,15 @@ class _Making:
         self._archive.add("context.json", as_text(context))
         self._archive.add("fields.json", as_text(describing.fields()))
         self._archive.add("verify.py", Path(verify.__file__).read_text(encoding="utf-8"))
-        page = describing.readme({**facts, "files": self._archive.files}, context=context)
+        page = describing.readme({**facts, "files": self._archive.files}, context=context, erased=self._has_erased())
         self._archive.add("README.html", page)
         self._archive.seal(facts)
+
+    def _has_erased(self) -> bool:
+        """Whether events in it are erased in part; of a whole company, each record tells of some."""
+        if self._order.subject:
+            return bool(self._erasures)
+        return bool(records_of(self._order.company).filter(seq__lte=self._system.seq).exists())
 
     def _facts(self, signed: dict[str, Any], *, read_until: datetime) -> dict[str, Any]:
         """The manifest without its list of files."""

@@ -25,8 +25,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Union
 
+try:
+    import sqlite3
+except ImportError:  # some builds of Python lack it; only archives with erased events ask for it
+    sqlite3 = None  # type: ignore[assignment]
+
 MANIFEST, SIGNATURE = "manifest.json", "signature.json"
 EVENTS, PROOFS = "data/audit_auditevent.ndjson", "proofs/audit_auditevent.ndjson"
+ERASURES = "proofs/erasures.ndjson"
+CERTIFICATE = "the certificate"
+"""What its faults are found in."""
 REQUIRED = ("README.html", "verify.py", "context.json", "fields.json", EVENTS)
 GENESIS = "0" * 64
 """The `prev_hash` of the first event of a chain."""
@@ -38,7 +46,7 @@ MOST_TEXT = 32 * 1024 * 1024
 MOST_DIRECTORY = 1024 * 1024
 """Bytes of a zip's directory."""
 MOST_SHOWN = 50
-"""Faults that are kept, chains that are named; the rest is counted."""
+"""Faults that are kept, chains and erasures that are named; the rest is counted."""
 MOST_TOLD = 2_000
 """Characters of anything that is told."""
 
@@ -67,6 +75,8 @@ class Report:
     """What a verification found: faults, what could not be checked, and figures.
 
     `faults` holds the first 50 of `fault_count`. `manifest` is None unless it could be read and has its form.
+    `erasures` tells by the request's id how many events are erased by it as the chain records; it holds the first 50 of
+    `erasure_count`, by which `erased_events` are erased together.
     """
 
     def __init__(self) -> None:
@@ -75,7 +85,10 @@ class Report:
         self.unchecked: list[str] = []
         self.manifest: dict[str, Any] | None = None
         self.checkpoint: Mapping[str, Any] | None = None
+        self.certificate: Mapping[str, Any] | None = None
         self.files = self.bytes = self.events = 0
+        self.erasures: dict[str, int] = {}
+        self.erasure_count = self.erased_events = 0
 
     @property
     def status(self) -> int:
@@ -312,6 +325,10 @@ def root_of_path(data: bytes, *, index: int, size: int, path: Iterable[bytes]) -
 
 # The form that JSON values must have
 
+_PARTS = ("actor", "content")
+"""Of an event: what one commitment covers, and what is erased as one."""
+_CONTENT = ("target", "payload", "metadata", "changes", "context")
+
 
 class _Rule(NamedTuple):
     name: str
@@ -334,6 +351,7 @@ _TEXT_OR_NULL = _Rule("a text or null", lambda value: value is None or isinstanc
 _COUNT = _Rule("a whole number from 0 on", lambda value: type(value) is int and value >= 0)
 _COUNT_OR_NULL = _Rule("a whole number from 0 on, or null", lambda value: value is None or _COUNT.accepts(value))
 _HASH = _matching("64 lower-case hex characters", "[0-9a-f]{64}")
+_UUID = _matching("a UUID in lower case", "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME = _matching("a time in UTC with six digits and Z", r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{6}Z")
 _KEY_ID = _matching("16 lower-case hex characters", "[0-9a-f]{16}")
 _SIGNED = _matching("128 lower-case hex characters", "[0-9a-f]{128}")
@@ -363,7 +381,7 @@ _CHECKPOINT = {
 }
 _MANIFEST = {
     "format": _exactly("hyrelog-export"),
-    "schemaVersion": _exactly(2),
+    "schemaVersion": _exactly(2, 3),
     "scope": _exactly("company", "subject"),
     "subject": _Rule("null or identifiers", lambda value: value is None or _SUBJECT.accepts(value)),
     "company": {"id": _TEXT, "name": _TEXT},
@@ -380,6 +398,29 @@ _MANIFEST = {
 }
 _SIGNATURE = {"algorithm": _exactly("Ed25519"), "keyId": _KEY_ID, "signature": _SIGNED}
 _PROOF = {"id": _TEXT, "workspaceId": _TEXT, "seq": _COUNT, "path": [_HASH]}
+_PROVED_RECORD = {"event": _Rule("an object", lambda value: isinstance(value, dict)), "path": [_HASH]}
+_LISTED = _Rule(
+    "an erased event: id, actor or content or both, and replaced",
+    lambda item: (
+        isinstance(item, dict)
+        and {"id", "replaced"} < item.keys() <= {"id", "replaced", *_PARTS}
+        and _UUID.accepts(item["id"])
+        and all(_HASH.accepts(item[part]) for part in _PARTS if part in item)
+        and isinstance(item["replaced"], dict)
+        and item["replaced"].keys() <= {"actor", *_CONTENT}
+        and all(isinstance(ns, list) and all(map(_COUNT.accepts, ns)) for ns in item["replaced"].values())
+    ),
+)
+_RECORD = {"erasureId": _UUID, "events": [_LISTED]}
+_CERTIFIED = {"workspaceId": _TEXT, "seq": _COUNT, "eventId": _UUID, "hash": _HASH, "events": _COUNT}
+_CERTIFICATE = {"keyId": _KEY_ID, "signature": _SIGNED, "body": {str: None}}
+_CERTIFICATE_BODY = {
+    "version": _exactly(1),
+    "erasureId": _UUID,
+    "company": {"id": _TEXT, "name": _TEXT},
+    "records": [_CERTIFIED],
+}
+"""A certificate's body says more, which nothing in an archive can be compared with."""
 
 
 def _misfits(value: Any, form: Any, path: str = "it") -> Iterator[str]:
@@ -599,7 +640,23 @@ class _Run:
         self.report = report
         self.keys = keys
         self.json = JsonReader()
+        self.company, self.version = "", 0
+        self.erasures = _Erasures(report, system=None)
+        self.certified: _Certified | None = None
         self._advance = advance
+
+    def begin(self, manifest: Mapping[str, Any]) -> None:
+        """Take what is needed all along from a manifest that has its form."""
+        self.company, self.version = manifest["company"]["id"], manifest["schemaVersion"]
+        systems = [workspace for workspace, name in manifest["workspaces"].items() if name == "system"]
+        if self.version > 2 and len(systems) == 1:
+            self.erasures = _Erasures(self.report, system=systems[0])
+
+    def again(self) -> _Run:
+        """For reading once more what was read and checked: what it finds is told to nobody."""
+        run = _Run(self.source, Report(), {}, self._advance)
+        run.version = self.version
+        return run
 
     def chunks(self, name: str, *, most: int) -> Iterator[bytes]:
         """A file's bytes, at most a chunk more than `most`."""
@@ -657,11 +714,11 @@ class _File:
 
     def __init__(self, run: _Run, listed: Mapping[str, Any]) -> None:
         self.name: str = listed["name"]
-        self._listed = listed
+        self.listed = listed
         self._run = run
 
     def _chunks(self) -> Iterator[bytes]:
-        digest, size, listed, report = hashlib.sha256(), 0, self._listed, self._run.report
+        digest, size, listed, report = hashlib.sha256(), 0, self.listed, self._run.report
         for chunk in self._run.chunks(self.name, most=listed["bytes"]):
             digest.update(chunk)
             size += len(chunk)
@@ -675,8 +732,8 @@ class _File:
             report.fault(self.name, "was altered: its SHA-256 is not that of the manifest")
 
     def _compare_rows(self, rows: int, *, ended: bool) -> None:
-        if rows != self._listed["rows"]:
-            self._run.report.fault(self.name, f"has {rows} rows, not the {self._listed['rows']} of the manifest")
+        if rows != self.listed["rows"]:
+            self._run.report.fault(self.name, f"has {rows} rows, not the {self.listed['rows']} of the manifest")
         if not ended:
             self._run.report.fault(self.name, "does not end with a line feed")
 
@@ -692,7 +749,7 @@ class _File:
             else:
                 rows += chunk.count(b"\n")
             end = chunk[-1:]
-        if self._listed["rows"] is not None:
+        if self.listed["rows"] is not None:
             self._compare_rows(rows - self.name.endswith(".csv"), ended=end == b"\n")
 
     def lines(self) -> Iterator[bytes]:
@@ -780,6 +837,8 @@ def _check_names(manifest: Mapping[str, Any], run: _Run) -> None:
         listed.add(file["name"])
     for name in sorted({*REQUIRED, *([PROOFS] if manifest["scope"] == "subject" else [])} - listed):
         run.report.fault(MANIFEST, f"{name} is not listed")
+    if ERASURES in listed and (manifest["scope"], manifest["schemaVersion"]) != ("subject", 3):
+        run.report.fault(MANIFEST, f"{ERASURES} is listed, which only archives of a subject hold, from version 3 on")
     for name in run.source.names():
         if name not in listed:
             run.report.fault(name, "is not listed in the manifest: HyreLog did not put it there")
@@ -791,8 +850,12 @@ _TEXT_COLUMNS = (
     *("id", "company_id", "workspace_id", "category", "action", "occurred_at", "recorded_at"),
     *("actor_commitment", "content_commitment", "prev_hash", "hash"),
 )
-_CONTENT = ("target", "payload", "metadata", "changes", "context")
-_COLUMNS = {*_TEXT_COLUMNS, *_CONTENT, "seq", "actor", "actor_salt", "content_salt"}
+_OF_ERASURES = ("actor_fresh_salt", "actor_erased_by", "content_fresh_salt", "content_erased_by")
+_COLUMNS = {
+    2: {*_TEXT_COLUMNS, *_CONTENT, "seq", "actor", "actor_salt", "content_salt"},
+    3: {*_TEXT_COLUMNS, *_CONTENT, *_OF_ERASURES, "seq", "actor", "actor_salt", "content_salt"},
+}
+"""By the archive's schemaVersion."""
 _is_hash = re.compile("[0-9a-f]{64}").fullmatch
 _postgres_time = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,6}))?\+00:00"
@@ -840,36 +903,33 @@ class _Chain:
         """Why a proof does not show that the event is in the checkpoint."""
         if (proof["id"], proof["workspaceId"], proof["seq"]) != (row["id"], row["workspace_id"], row["seq"]):
             yield "the proof in this place is another event's"
-            return
-        path = map(bytes.fromhex, proof["path"])
-        root = root_of_path(bytes.fromhex(row["hash"]), index=row["seq"] - 1, size=self.head["seq"], path=path)
+        else:
+            yield from self.path_faults(row, proof["path"])
+
+    def path_faults(self, row: Mapping[str, Any], path: Iterable[str]) -> Iterator[str]:
+        """Why the hashes of a path do not lead from the event to the checkpoint."""
+        steps = map(bytes.fromhex, path)
+        root = root_of_path(bytes.fromhex(row["hash"]), index=row["seq"] - 1, size=self.head["seq"], path=steps)
         if root is None or root.hex() != self.head["root"]:
             yield "its proof does not lead to the root of the checkpoint"
 
 
-def _read_event(line: bytes, reader: JsonReader) -> dict[str, Any]:
-    """The row that a line holds. Raises ValueError, which says why it is none of an event."""
-    row = reader.read(line)
-    if not isinstance(row, dict) or row.keys() != _COLUMNS:
+def _as_event(row: Any, *, version: int) -> dict[str, Any]:
+    """A JSON value as the row of an event. Raises ValueError, which says why it is none."""
+    if not isinstance(row, dict) or row.keys() != _COLUMNS[version]:
         raise ValueError("it has not the fields of an event")
     for name in _TEXT_COLUMNS:
         if not isinstance(row[name], str):
             raise ValueError(f"{name} is not a text")  # noqa: TRY004  the line is at fault
     if type(row["seq"]) is not int or not _is_hash(row["hash"]):
         raise ValueError("seq is not a whole number, or hash is not one")
-    return row
+    return row if version > 2 else {**dict.fromkeys(_OF_ERASURES), **row}
 
 
 def _event_faults(row: Mapping[str, Any], reader: JsonReader) -> Iterator[str]:
-    """Why an event is not what was sealed by its commitments and its hash."""
-    for name, value in (("actor", row["actor"]), ("content", {name: row[name] for name in _CONTENT})):
-        salt = row[name + "_salt"]
-        if salt is None:
-            yield f"the salt of its {name} is missing: it was erased without a record"
-        elif not isinstance(salt, str) or not _is_hash(salt):
-            yield f"the salt of its {name} is not 64 hex characters"
-        elif _hash(value, reader, salt=bytes.fromhex(salt)) != row[name + "_commitment"]:
-            yield f"its {name} was altered: it does not match its commitment"
+    """Why an event is not what was sealed by its commitments and its hash, but for what stands in erased parts."""
+    for part in _PARTS:
+        yield from _part_faults(row, part, reader)
     envelope = {
         "id": row["id"],
         "companyId": row["company_id"],
@@ -887,6 +947,28 @@ def _event_faults(row: Mapping[str, Any], reader: JsonReader) -> Iterator[str]:
         yield "its envelope was altered: it does not match its hash"
 
 
+def _part_faults(row: Mapping[str, Any], part: str, reader: JsonReader) -> Iterator[str]:
+    salt, fresh, record = row[part + "_salt"], row[part + "_fresh_salt"], row[part + "_erased_by"]
+    if salt is None and fresh is None and record is None:
+        yield f"the salt of its {part} is missing: it was erased without a record"
+    elif salt is None and not _HASH.accepts(fresh):
+        yield f"the fresh salt of its {part} is not 64 hex characters"
+    elif salt is None:
+        if not (_UUID.accepts(record) and _UUID.accepts(row["id"])):
+            yield f"its {part} was erased without a record: it names none, or has no id by which a record could name it"
+    elif not _HASH.accepts(salt):
+        yield f"the salt of its {part} is not 64 hex characters"
+    elif _hash(_value(row, part), reader, salt=bytes.fromhex(salt)) != row[part + "_commitment"]:
+        yield f"its {part} was altered: it does not match its commitment"
+    elif fresh is not None or record is not None:
+        yield f"its {part} has its salt, and is said to be erased all the same"
+
+
+def _value(row: Mapping[str, Any], part: str) -> Any:
+    """What the commitment of a part covers."""
+    return row[part] if part == "actor" else {name: row[name] for name in _CONTENT}
+
+
 def _hash(value: Any, reader: JsonReader, *, salt: bytes = b"") -> str | None:
     try:
         return hashlib.sha256(salt + reader.canonical(value)).hexdigest()
@@ -900,49 +982,263 @@ def timestamp(text: str) -> str | None:
     return f"{match[1]}.{match[2] or '':0<6}Z" if match else None
 
 
-def _events(file: _File, run: _Run, chains: Mapping[str, _Chain]) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    """Each line's number and its event, checked by itself; None in place of what is no event of these chains."""
-    company = run.report.manifest and run.report.manifest["company"]["id"]
+# Erasures: what stands in erased parts must be what the latest record of the chain lists
+
+_RECORD_OF_ERASURE = ("hyrelog", "gdpr.erased")
+"""Category and action of the events, in the workspace called system, that record erasures."""
+_TABLES = """
+    CREATE TABLE record (id TEXT PRIMARY KEY, seq INTEGER, erasure TEXT, line INTEGER);
+    CREATE INDEX record_seq ON record (seq);
+    CREATE TABLE listed (event TEXT, part TEXT, seq INTEGER, commitment TEXT, PRIMARY KEY (event, part, seq))
+        WITHOUT ROWID;
+    CREATE TABLE erased (event TEXT, part TEXT, record TEXT, commitment TEXT, line INTEGER);
+    CREATE INDEX erased_event ON erased (event, part);
+    CREATE TABLE present (event TEXT PRIMARY KEY, line INTEGER) WITHOUT ROWID;
+    CREATE VIEW latest AS
+        SELECT event, part, seq, commitment FROM listed AS one WHERE NOT EXISTS (
+            SELECT 1 FROM listed WHERE event = one.event AND part = one.part AND seq > one.seq);
+    CREATE VIEW sound AS
+        SELECT erased.event, record.erasure, record.seq FROM erased JOIN record ON record.id = erased.record
+        JOIN latest ON (latest.event, latest.part, latest.seq, latest.commitment)
+            = (erased.event, erased.part, record.seq, erased.commitment);
+    CREATE VIEW back AS
+        SELECT latest.event, latest.part, record.erasure, record.line FROM latest JOIN record USING (seq)
+        WHERE NOT EXISTS (SELECT 1 FROM erased WHERE event = latest.event AND part = latest.part);
+"""
+_EACH_ERASED = """
+    SELECT erased.event, erased.part, erased.line, erased.commitment, record.seq,
+        (SELECT commitment FROM listed WHERE event = erased.event AND part = erased.part AND seq = record.seq),
+        (SELECT max(seq) FROM listed WHERE event = erased.event AND part = erased.part)
+    FROM erased LEFT JOIN record ON record.id = erased.record ORDER BY erased.rowid
+"""
+_EACH_BACK = """
+    SELECT back.event, back.part, back.erasure, back.line, present.line FROM back LEFT JOIN present USING (event)
+    ORDER BY back.line, back.event, back.part
+"""
+_EACH_ERASURE = "SELECT erasure, count(DISTINCT event) FROM sound GROUP BY erasure ORDER BY min(seq)"
+
+
+class _Erasures:
+    """What is erased, and the records of that, in any order; compared once all were read.
+
+    There may be millions: they wait in a temporary file, which is made when the first is met.
+    """
+
+    def __init__(self, report: Report, *, system: str | None) -> None:
+        """`system` is the workspace in whose chain the records stand; None if there is none."""
+        self._report = report
+        self._system = system
+        self._database: sqlite3.Connection | None = None
+
+    def take(self, row: Mapping[str, Any], reader: JsonReader, *, file: str, line: int, lists: bool) -> None:
+        """Note which parts of an event are erased and, if it is a record and `lists`, what it lists."""
+        is_record = self.is_record(row)
+        if not is_record and None not in (row["actor_salt"], row["content_salt"]):
+            return
+        erased = [part for part in _PARTS if row[part + "_salt"] is None and not any(_part_faults(row, part, reader))]
+        if is_record and erased:
+            self._report.fault(file, "it records an erasure, and is erased itself", line=line)
+        elif is_record and lists:
+            self._list(row, file=file, line=line)
+        for part in erased:
+            fresh = _hash(_value(row, part), reader, salt=bytes.fromhex(row[part + "_fresh_salt"])) or ""
+            values = row["id"], part, row[part + "_erased_by"], fresh, line
+            self._do("INSERT INTO erased VALUES (?, ?, ?, ?, ?)", *values)
+
+    def is_record(self, row: Mapping[str, Any]) -> bool:
+        return row["workspace_id"] == self._system and (row["category"], row["action"]) == _RECORD_OF_ERASURE
+
+    def look(self, row: Mapping[str, Any], *, line: int) -> None:
+        """Note that an event which some record lists is there, whatever stands in it."""
+        if self._database is not None and _UUID.accepts(row["id"]):
+            listed = "SELECT ?, ? WHERE EXISTS (SELECT 1 FROM listed WHERE event = ?)"
+            self._do(f"INSERT OR IGNORE INTO present {listed}", row["id"], line, row["id"])
+
+    def lacks_some(self) -> bool:
+        """Whether a record lists what is not erased."""
+        return any(self._all("SELECT 1 FROM back LIMIT 1"))
+
+    def compare(self, *, records: str, whole: bool) -> None:
+        """Put all faults on record; `whole` where the archive must hold each event that a record lists."""
+        for event, part, line, *found in self._all(_EACH_ERASED):
+            if reason := _fault_of_erased(part, *found):
+                self._report.fault(EVENTS, reason, line=line, event=f"event {event}")
+        for event, part, erasure, line, present in self._all(_EACH_BACK):
+            if present is not None:
+                reason = f"its {part} was erased by request {erasure}, but is still here"
+                self._report.fault(EVENTS, reason, line=present, event=f"event {event}")
+            elif whole:
+                self._report.fault(records, f"it lists the {part} of event {event}, which is not here", line=line)
+        for erasure, events in self._all(_EACH_ERASURE):
+            self._report.erasure_count += 1
+            if len(self._report.erasures) < MOST_SHOWN:
+                self._report.erasures[erasure] = events
+        for (events,) in self._all("SELECT count(DISTINCT event) FROM sound"):
+            self._report.erased_events = events
+
+    def close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+
+    def _list(self, row: Mapping[str, Any], *, file: str, line: int) -> None:
+        payload = row["payload"]
+        if not _UUID.accepts(row["id"]):
+            self._report.fault(file, "it records an erasure, and its id is no UUID", line=line)
+            return
+        for misfit in _misfits(payload, _RECORD, "payload"):
+            self._report.fault(file, f"it has not the form of the record of an erasure: {misfit}", line=line)
+            return
+        self._do("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", row["id"], row["seq"], payload["erasureId"], line)
+        for item in payload["events"]:
+            for part in item.keys() & set(_PARTS):
+                values = item["id"], part, row["seq"], item[part]
+                if not self._do("INSERT OR IGNORE INTO listed VALUES (?, ?, ?, ?)", *values):
+                    self._report.fault(file, f"it lists the {part} of event {item['id']} twice", line=line)
+
+    def _do(self, statement: str, *values: Any) -> int:
+        """How many rows it wrote."""
+        if sqlite3 is None:
+            missing = "the erased events: this Python was built without sqlite3; take another one"
+            if missing not in self._report.unchecked:
+                self._report.unchecked.append(missing)
+            return 1
+        with _naming_temporary_file():
+            if self._database is None:
+                self._database = sqlite3.connect("")
+                self._database.executescript(f"PRAGMA journal_mode = OFF; {_TABLES}")
+            return self._database.execute(statement, values).rowcount
+
+    def _all(self, statement: str) -> Iterator[tuple[Any, ...]]:
+        if self._database is not None:
+            with _naming_temporary_file():
+                yield from self._database.execute(statement)
+
+
+def _fault_of_erased(part: str, commitment: str, seq: int | None, listed: str | None, latest: int | None) -> str | None:
+    """Why what stands in an erased part is not what the record at `seq`, which it names, lists for it."""
+    if seq is None:
+        return f"its {part} was erased without a record: the one that it names is not here, or not sound"
+    if listed is None:
+        return f"its {part} was erased without a record: the one that it names does not list it"
+    if seq != latest:
+        return f"its {part} was erased again by the later record at seq {latest}, but is as it was before"
+    if listed != commitment:
+        return f"its {part} was altered after it was erased: it is not what the record at seq {seq} lists"
+    return None
+
+
+@contextlib.contextmanager
+def _naming_temporary_file() -> Iterator[None]:
+    """Raise OSError where the temporary file fails, on a full disk say; no values make it fail."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OSError(f"the temporary file of erased events (TMPDIR) fails: {error}") from error
+
+
+class _Certified:
+    """The records that the certificate of an erasure names, as long as they were not met in their chain."""
+
+    def __init__(self, certificate: Mapping[str, Any]) -> None:
+        body = certificate["body"]
+        self._erasure = body["erasureId"]
+        self._records = {(record["workspaceId"], record["seq"]): record for record in body["records"]}
+
+    def faults(self, row: Mapping[str, Any], erasures: _Erasures) -> Iterator[str]:
+        """Why an event is not the record that the certificate says to stand in its place."""
+        record = self._records.pop((row["workspace_id"], row["seq"]), None)
+        if record is None:
+            return
+        payload = row["payload"]
+        if (record["eventId"], record["hash"]) != (row["id"], row["hash"]):
+            yield "the certificate names another event in this place, or another hash"
+        elif (
+            not erasures.is_record(row)
+            or any(_misfits(payload, _RECORD))
+            or (payload["erasureId"], len(payload["events"])) != (self._erasure, record["events"])
+        ):
+            yield "the certificate says that it records another erasure, or of another number of events"
+
+    def end(self) -> Iterator[str]:
+        for workspace, seq in self._records:
+            yield f"the archive holds no seq {seq} of workspace {workspace} (unless it is older than the certificate)"
+
+
+# Reading the events
+
+
+def _events(
+    file: _File, run: _Run, chains: Mapping[str, _Chain], *, records: bool
+) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Each line's number and its event, checked by itself; None in place of what is no event of these chains.
+
+    `records` says that those of erasures stand among them, and nowhere else.
+    """
     last = (0, 0)
-    for number, line in enumerate(file.lines(), start=1):
-        try:
-            row = _read_event(line, run.json)
-        except ValueError as error:
-            run.report.fault(file.name, str(error), line=number)
+    for number, row in _rows(file, run):
+        if row is None:
             yield number, None
             continue
         event = f"workspace {row['workspace_id']}, seq {row['seq']}"
-        for reason in _event_faults(row, run.json):
-            run.report.fault(file.name, reason, line=number, event=event)
-        if row["company_id"] != company:
-            run.report.fault(file.name, "is an event of another company", line=number, event=event)
+        reasons = [*_event_faults(row, run.json), *_company_faults(row, run)]
         chain = chains.get(row["workspace_id"])
         if chain is None:
-            run.report.fault(file.name, "the checkpoint holds no such chain", line=number, event=event)
+            reasons.append("the checkpoint holds no such chain")
         elif (chain.position, row["seq"]) <= last:
-            run.report.fault(file.name, "stands twice or out of order", line=number, event=event)
+            reasons.append("stands twice or out of order")
         else:
             last = chain.position, row["seq"]
+        for reason in reasons:
+            run.report.fault(file.name, reason, line=number, event=event)
+        run.erasures.take(row, run.json, file=file.name, line=number, lists=records and not reasons)
         run.report.events += 1
         yield number, row if chain else None
 
 
+def _rows(file: _File, run: _Run) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """Each line's number and what it holds; None for what is no row of an event."""
+    for number, line in enumerate(file.lines(), start=1):
+        try:
+            yield number, _as_event(run.json.read(line), version=run.version)
+        except ValueError as error:
+            run.report.fault(file.name, str(error), line=number)
+            yield number, None
+
+
+def _company_faults(row: Mapping[str, Any], run: _Run) -> Iterator[str]:
+    if row["company_id"] != run.company:
+        yield "is an event of another company"
+
+
 def _check_company(run: _Run, events: _File, chains: Mapping[str, _Chain]) -> None:
     """Rebuild each chain from its first event up to the checkpoint."""
-    for number, row in _events(events, run, chains):
+    for number, row in _events(events, run, chains, records=True):
         if row:
             chain = chains[row["workspace_id"]]
-            for reason in chain.follow(row):
+            certified = run.certified.faults(row, run.erasures) if run.certified else ()
+            for reason in itertools.chain(chain.follow(row), certified):
                 run.report.fault(events.name, reason, line=number, event=f"{chain.name}, seq {row['seq']}")
     for chain in chains.values():
         for reason in chain.end():
             run.report.fault(events.name, reason, event=chain.name)
+    for reason in run.certified.end() if run.certified else ():
+        run.report.fault(CERTIFICATE, reason)
+    if run.erasures.lacks_some():  # something is wrong, which is worth another look
+        again = run.again()
+        for number, row in _rows(_File(again, events.listed), again):
+            if row:
+                run.erasures.look(row, line=number)
+    run.erasures.compare(records=events.name, whole=True)
 
 
-def _check_subject(run: _Run, events: _File, proofs: _File, chains: Mapping[str, _Chain]) -> None:
-    """Lead each event by its proof to the root of its chain in the checkpoint."""
+def _check_subject(
+    run: _Run, events: _File, proofs: _File, records: _File | None, chains: Mapping[str, _Chain]
+) -> None:
+    """Lead each event by its proof to the root of its chain in the checkpoint; before that, the records of erasures."""
+    if records:
+        _read_records(run, records, chains)
     reader = JsonReader()
-    pairs = itertools.zip_longest(_events(events, run, chains), proofs.lines(), fillvalue=None)
+    pairs = itertools.zip_longest(_events(events, run, chains, records=False), proofs.lines(), fillvalue=None)
     for index, (event, line) in enumerate(pairs, start=1):
         if event is None or line is None:
             run.report.fault(proofs.name, "events and proofs are not the same in number", line=index)
@@ -956,9 +1252,41 @@ def _check_subject(run: _Run, events: _File, proofs: _File, chains: Mapping[str,
         if misfit:
             run.report.fault(proofs.name, misfit, line=index)
         elif row:
+            run.erasures.look(row, line=index)
             chain = chains[row["workspace_id"]]
             for reason in chain.proof_faults(row, proof):
                 run.report.fault(proofs.name, reason, line=index, event=f"{chain.name}, seq {row['seq']}")
+    run.erasures.compare(records=ERASURES, whole=False)
+
+
+def _read_records(run: _Run, records: _File, chains: Mapping[str, _Chain]) -> None:
+    """The records that erased events of a subject name, each with its proof."""
+    last = 0
+    for number, line in enumerate(records.lines(), start=1):
+        try:
+            row, path = _as_proved_record(run.json.read(line), version=run.version)
+        except ValueError as error:
+            run.report.fault(records.name, str(error), line=number)
+            continue
+        reasons = [*_event_faults(row, run.json), *_company_faults(row, run)]
+        chain = chains.get(row["workspace_id"])
+        if chain is None or not run.erasures.is_record(row):
+            reasons.append("is no record of an erasure in the chain of the workspace called system")
+        else:
+            reasons += chain.path_faults(row, path)
+        if row["seq"] <= last:
+            reasons.append("stands twice or out of order")
+        last = max(last, row["seq"])
+        for reason in reasons:
+            run.report.fault(records.name, reason, line=number)
+        run.erasures.take(row, run.json, file=records.name, line=number, lists=not reasons)
+
+
+def _as_proved_record(proved: Any, *, version: int) -> tuple[dict[str, Any], list[str]]:
+    """The row and the path that a line of ERASURES holds. Raises ValueError, which says why it holds none."""
+    for misfit in _misfits(proved, _PROVED_RECORD):
+        raise ValueError(misfit)
+    return _as_event(proved["event"], version=version), proved["path"]
 
 
 # The whole
@@ -969,18 +1297,20 @@ def verify(
     *,
     keys: Iterable[str] = (),
     checkpoint: Mapping[str, Any] | None = None,
+    certificate: Mapping[str, Any] | None = None,
     advance: Advance = lambda _: None,
 ) -> Report:
     """Check an archive: a zip (by its path, or open for reading bytes and seekable) or a folder it was unpacked into.
 
-    `keys` are HyreLog's public keys, in hex. `checkpoint` is one kept from earlier, as `read_checkpoint` gives it.
+    `keys` are HyreLog's public keys, in hex. `checkpoint` is one kept from earlier, as `read_checkpoint` gives it, and
+    `certificate` that of an erasure, as `read_certificate` does.
     `advance(count)` is told of each piece of at most 256 KiB that was read of any file, in bytes; what it raises ends
     the verification and passes through. Raises ValueError for what is no key, and OSError if reading fails; whatever is
     wrong with the archive itself is in the report.
     """
     known = {key_id(key): key for key in map(public_key, keys)}
     report = Report()
-    report.checkpoint = checkpoint
+    report.checkpoint, report.certificate = checkpoint, certificate
     if not known:
         report.unchecked.append("the signatures: no public key was given (--key)")
     with contextlib.ExitStack() as stack:
@@ -992,7 +1322,9 @@ def verify(
         run = _Run(source, report, known, advance)
         report.manifest = _manifest(run)
         if report.manifest:
-            _check_files(run, report.manifest)
+            run.begin(report.manifest)
+            with contextlib.closing(run.erasures):
+                _check_files(run, report.manifest)
     return report
 
 
@@ -1003,6 +1335,8 @@ def _check_files(run: _Run, manifest: Mapping[str, Any]) -> None:
     }
     if run.report.checkpoint:
         _expect_checkpoint(run, manifest, chains, run.report.checkpoint)
+    if run.report.certificate:
+        _expect_certificate(run, manifest, run.report.certificate)
     files = {}
     for listed in manifest["files"]:
         if run.source.holds(listed["name"]):
@@ -1012,7 +1346,7 @@ def _check_files(run: _Run, manifest: Mapping[str, Any]) -> None:
     if manifest["scope"] == "company" and EVENTS in files:
         _check_company(run, files.pop(EVENTS), chains)
     elif EVENTS in files and PROOFS in files:
-        _check_subject(run, files.pop(EVENTS), files.pop(PROOFS), chains)
+        _check_subject(run, files.pop(EVENTS), files.pop(PROOFS), files.pop(ERASURES, None), chains)
     for file in files.values():
         file.check()
 
@@ -1038,6 +1372,39 @@ def _expect_checkpoint(
             run.report.fault(
                 file, "the archive's checkpoint lacks this chain", event=f"workspace {head['workspaceId']}"
             )
+
+
+def _expect_certificate(run: _Run, manifest: Mapping[str, Any], certificate: Mapping[str, Any]) -> None:
+    """Have the records that a certificate names compared with those of the archive as soon as they are read."""
+    body = certificate["body"]
+    try:
+        message = b"hyrelog-erasure-v1\n" + canonical(body)
+        run.check_signature(CERTIFICATE, message, by=certificate["keyId"], signature=certificate["signature"])
+    except (ValueError, RecursionError) as error:
+        run.report.fault(CERTIFICATE, f"it has no canonical form: {error}")
+    if body["company"]["id"] != manifest["company"]["id"]:
+        run.report.fault(CERTIFICATE, "is another company's")
+    if manifest["scope"] == "company":
+        run.certified = _Certified(certificate)
+    else:
+        run.report.unchecked.append(
+            "the records that the certificate names: that takes an archive of scope company, which holds whole chains"
+        )
+
+
+def read_certificate(path: Path) -> dict[str, Any]:
+    """The certificate in a file. Raises ValueError if there is none, OSError if the file cannot be read."""
+    with path.open("rb") as file:
+        data = file.read(MOST_TEXT + 1)
+    if len(data) > MOST_TEXT:
+        raise ValueError(f"it has more than {MOST_TEXT:,} bytes")
+    found = JsonReader().read(data)
+    for misfit in _misfits(found, _CERTIFICATE, "the certificate"):
+        raise ValueError(misfit)
+    needed = {name: found["body"].get(name) for name in _CERTIFICATE_BODY}
+    for misfit in _misfits(needed, _CERTIFICATE_BODY, "the certificate.body"):
+        raise ValueError(misfit)
+    return dict(found)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -1075,6 +1442,11 @@ _PROVES_SUBJECT = (
     "No byte of any file is another than when HyreLog signed the manifest.",
     "Each event in it stands in a chain of the checkpoint as it is here, at the place it says.",
 )
+_PROVES_ERASED = (
+    "That is but for what was erased: it was erased as the chain records it, by the requests named above, and in its",
+    "place stands what was put there.",
+)
+_PROVES_CERTIFIED = "The erasure that the certificate is of is recorded in the chain, by the records that it names."
 _PROVES_KEPT = "What the earlier checkpoint covers is in the chains unchanged: nothing before it was rewritten since."
 _CANNOT = (
     "That everything that happened was sent to HyreLog and recorded.",
@@ -1082,6 +1454,13 @@ _CANNOT = (
     "keep this one (manifest.json), and give it with --checkpoint when you verify later archives.",
     "That rows of tables other than the events are complete and true: they are as HyreLog stated and signed them.",
     "That the public key is HyreLog's, and this verifier the true one: take both from where you trust them.",
+)
+_CANNOT_ERASED = (
+    "What stood in erased events before, nor that no more was erased than had to be: nothing is left to tell it by.",
+    "That no copy of what was erased is kept elsewhere.",
+)
+_CANNOT_LATEST = (
+    "That no later erasure replaced more of these events: a company's archive holds the records of all erasures."
 )
 _CANNOT_SUBJECT = "That all events of the subject were found: a company's archive holds all events there are."
 _RESULTS = (
@@ -1110,6 +1489,11 @@ def _described(report: Report) -> Iterator[str]:
         if len(body["chains"]) > MOST_SHOWN:
             yield f"    and {len(body['chains']) - MOST_SHOWN:,} more"
     yield f"Checked: {report.files:,} files, {report.bytes:,} bytes, {report.events:,} events"
+    if report.erasure_count:
+        yield f"Events with erased parts, as the chain records it: {report.erased_events:,}"
+        yield from (f"  {events:,} by request {erasure}" for erasure, events in report.erasures.items())
+        if report.erasure_count > len(report.erasures):
+            yield f"  and some by {report.erasure_count - len(report.erasures):,} more requests"
     if report.fault_count:
         yield f"Faults: {report.fault_count:,}"
         yield from (f"  {fault}" for fault in report.faults)
@@ -1127,11 +1511,18 @@ def _limits(report: Report, *, subject: bool) -> Iterator[str]:
     yield (
         "This proves:" if not report.unchecked else "This would prove, if what was not checked were checked and right:"
     )
-    yield from (f"  {line}" for line in (_PROVES_SUBJECT if subject else _PROVES_COMPANY))
-    if report.checkpoint and not subject:
-        yield f"  {_PROVES_KEPT}"
+    proves, cannot = [*(_PROVES_SUBJECT if subject else _PROVES_COMPANY)], [*_CANNOT]
+    if report.erasure_count:
+        proves += _PROVES_ERASED
+        cannot = [*([_CANNOT_LATEST] if subject else []), *_CANNOT_ERASED, *cannot]
+    if subject:
+        cannot.insert(0, _CANNOT_SUBJECT)
+    else:
+        proves += [_PROVES_KEPT] if report.checkpoint else []
+        proves += [_PROVES_CERTIFIED] if report.certificate else []
+    yield from (f"  {line}" for line in proves)
     yield "It cannot prove:"
-    yield from (f"  {line}" for line in (*([_CANNOT_SUBJECT] if subject else []), *_CANNOT))
+    yield from (f"  {line}" for line in cannot)
 
 
 def main(arguments: list[str] | None = None, *, folder: Path | None = None) -> int:
@@ -1162,13 +1553,24 @@ def main(arguments: list[str] | None = None, *, folder: Path | None = None) -> i
         help="a checkpoint kept from earlier (a manifest.json, an archive, or a checkpoint alone), which the chains of "
         "a company's archive must hold: shows that nothing before it was rewritten",
     )
+    parser.add_argument(
+        "--certificate",
+        type=Path,
+        metavar="FILE",
+        help="the certificate of an erasure: its signature is checked, and a company's archive must hold the records "
+        "that it names",
+    )
     chosen = parser.parse_args(arguments)
     try:
         kept = read_checkpoint(chosen.checkpoint) if chosen.checkpoint else None
     except (ValueError, OSError) as error:
         parser.error(printable(f"--checkpoint: {error}"))
     try:
-        report = verify(chosen.archive, keys=chosen.key, checkpoint=kept)
+        certificate = read_certificate(chosen.certificate) if chosen.certificate else None
+    except (ValueError, OSError) as error:
+        parser.error(printable(f"--certificate: {error}"))
+    try:
+        report = verify(chosen.archive, keys=chosen.key, checkpoint=kept, certificate=certificate)
     except (ValueError, OSError) as error:
         parser.error(printable(str(error)))
     for line in describe(report):

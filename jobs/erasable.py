@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any
 
-from audit.encryption import UnreadableSecret, decrypt, encrypt
-from audit.personal_data import Form, Found, erase, spare
+from audit.encryption import encrypt, read_json
+from audit.personal_data import OUR_WORD, Form, Found, erase, spare
 from jobs import models, registry
 from jobs.models import Job, JobLog
 
@@ -20,7 +20,6 @@ WORK = frozenset({"payload", "secrets", "follow_up", "key"})
 ENDED = "Cancelled: the person whom it was about has been erased (GDPR, Art. 17)."
 GONE = "(erased)"
 """What stands in place of a line in the log of a job about the person."""
-OUR_WORD = "A word of HyreLog's own programs, of which there are a few; none names anybody."
 
 
 def declare() -> None:
@@ -76,7 +75,7 @@ def _declare_jobs() -> None:
         emptied={"result": None, "error": "", "traceback": "", "step": ""},
         numbered=frozenset({"key"}),
         forms={
-            "secrets": Form(read=_opened, write=lambda _, replaced, __: _sealed(replaced)),
+            "secrets": Form(read=read_json, write=lambda _, replaced, __: _sealed(replaced)),
             "follow_up": Form(read=_opened_steps, write=_with_steps),
         },
         kept={"type": OUR_WORD, "queue": OUR_WORD, "status": OUR_WORD},
@@ -98,21 +97,13 @@ def _declare_history() -> None:
 # Secrets of payloads, of the job itself and of those that are to follow it (jobs.sealing, jobs.enqueueing.Then).
 
 
-def _opened(token: str) -> Any:
-    """None too for what none of HYRELOG_ENCRYPTION_KEYS opens: nobody can read it."""
-    try:
-        return json.loads(decrypt(token)) if token else None
-    except UnreadableSecret:
-        return None
-
-
 def _sealed(secrets: Any) -> str:
     return encrypt(json.dumps(secrets))
 
 
 def _opened_steps(follow_up: dict[str, Any] | None) -> list[Any]:
     """Payload and secrets of each job that is to follow, one after the other."""
-    return [[step["payload"], _opened(step["secrets"])] for step in _steps(follow_up)]
+    return [[step["payload"], read_json(step["secrets"])] for step in _steps(follow_up)]
 
 
 def _with_steps(follow_up: dict[str, Any], steps: list[Any], _pseudonym: str) -> dict[str, Any] | None:

@@ -5,12 +5,12 @@ by these one could try out who the person was. So of each attempt to deliver an 
 to stays: whoever received the person's data is to be told of the erasure (GDPR, Art. 19).
 """
 
-import json
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from audit.encryption import UnreadableSecret, decrypt
-from audit.personal_data import Form, Found, erase, spare
+from audit.encryption import read_json
+from audit.personal_data import OUR_WORD, RANDOM, Form, Found, erase, spare
 from webhooks import models
 from webhooks.models import Webhook, WebhookAttempt, WebhookDelivery
 
@@ -22,13 +22,11 @@ DISABLED = (
     "An erasure (GDPR, Art. 17) removed its URL, headers or credentials, since they named the erased person. Set new"
     " ones, then enable it."
 )
-OUR_WORD = "A word of HyreLog's own programs, of which there are a few; none names anybody."
-RANDOM = "Random bytes by which HyreLog signs, encrypted: they say nothing of anybody."
 
 
 def declare() -> None:
     """Tell erasures of the tables."""
-    gone = Form(read=_opened, write=lambda *_: "")
+    gone = Form(read=read_json, write=lambda *_: "")
     erase(
         Webhook,
         forms={
@@ -37,6 +35,7 @@ def declare() -> None:
             "encrypted_authentication": gone,
         },
         kept={"encrypted_secret": RANDOM, "encrypted_previous_secret": RANDOM},
+        ready=_quiet,
         then=_disable,
     )
     erase(
@@ -64,12 +63,18 @@ def declare() -> None:
     spare(models.EndpointHour, reason=counts)
 
 
-def _opened(token: str) -> Any:
-    """None too for what none of HYRELOG_ENCRYPTION_KEYS opens: nobody can read it."""
-    try:
-        return json.loads(decrypt(token)) if token else None
-    except UnreadableSecret:
-        return None
+def _quiet(found: Found, now: datetime) -> set[Any]:
+    """Those that nobody sends to, and those that go on reaching their endpoint; raises as `_disable` does.
+
+    A process that sends has read the URL before, and writes it into an attempt of its own. What somebody sends to is
+    disabled, and so comes to rest. The endpoints' locks keep others from claiming (webhooks.claiming) until then.
+    """
+    cut_off = _cut_off(found)
+    list(models.Endpoint.objects.filter(pk__in=cut_off).order_by("pk").select_for_update(no_key=True))
+    claimed = WebhookDelivery.objects.filter(webhook__in=cut_off, status=WebhookDelivery.Status.SENDING)
+    busy = set(claimed.values_list("webhook_id", flat=True))
+    _disable_each(busy, now=now)
+    return set(found) - busy
 
 
 def _put_down(found: Found, _now: datetime) -> set[Any]:
@@ -86,6 +91,13 @@ def _ended(found: Found, _now: datetime) -> set[Any]:
 
 def _disable(found: Found, now: datetime) -> None:
     """Disable those that reach their endpoint no more. Raises audit.models.company.ChainBusy."""
-    cut_off = [key for key, columns in found.items() if REACHES & set(columns)]
-    for webhook in Webhook.objects.filter(pk__in=cut_off).order_by("pk"):
+    _disable_each(_cut_off(found), now=now)
+
+
+def _disable_each(keys: Collection[Any], *, now: datetime) -> None:
+    for webhook in Webhook.objects.filter(pk__in=keys).order_by("pk"):
         webhook.disable(reason=DISABLED, now=now)
+
+
+def _cut_off(found: Found) -> list[Any]:
+    return [key for key, columns in found.items() if REACHES & set(columns)]

@@ -38,7 +38,8 @@ class ActingAdmin(ListedAdmin):
 
     def around(self, request: HttpRequest, row: Any, **context: Any) -> dict[str, Any]:
         """What the template of a page beneath that of a row needs."""
-        return {**self.admin_site.each_context(request), "opts": self.opts, "original": row, **context}
+        known = {"opts": self.opts, "original": row, "media": self.media}
+        return {**self.admin_site.each_context(request), **known, **context}
 
     def back(self, request: HttpRequest, row: Any, told: str, level: int = messages.WARNING) -> HttpResponse:
         self.message_user(request, told, level)

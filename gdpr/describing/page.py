@@ -16,8 +16,11 @@ from gdpr import spreadsheet
 from gdpr.describing.printable import printable
 
 
-def readme(manifest: dict[str, Any], *, context: dict[str, Any]) -> str:
-    """The page, from what is known before the manifest is written (all but the hashes of files), and `context_of`."""
+def readme(manifest: dict[str, Any], *, context: dict[str, Any], erased: bool = False) -> str:
+    """The page, from what is known before the manifest is written (all but the hashes of files), and `context_of`.
+
+    `erased` says whether parts of its events were erased.
+    """
     manifest, context = printable(manifest), printable(context)
     style = render_to_string("gdpr/readme.css")
     contents = list(_contents(manifest["counts"]))
@@ -34,6 +37,7 @@ def readme(manifest: dict[str, Any], *, context: dict[str, Any]) -> str:
         "csv": any(file["name"] == spreadsheet.FILE for file in manifest["files"]),
         "redactions": _redactions(manifest),
         "excluded": _together(manifest["excluded"].items()),
+        "erased": erased,
         "recipients": [_recipient(one) for one in context["recipients"]],
         "kept": _together((_title(table), table.kept) for table in covered()),
         # Ours, without a value in it; the page allows this style by its hash and no other.

@@ -7,20 +7,19 @@ Rows are locked first, in the order of their keys and a leader's before its foll
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from django.db import OperationalError, transaction
+from django.db import OperationalError, models, transaction
 
 from audit import erasing
 from audit.erasing import Replacement
-from audit.models import AuditEvent
+from audit.models import AuditEvent, Company
 from audit.models.company import ChainBusy
 from audit.personal_data import Erasable
 from gdpr.erasures import holds
 from gdpr.erasures.changing import Change, Whom, change_of
 from gdpr.erasures.looking import fields_of, rows_of
 from gdpr.models import ErasedRow, Erasure, LegalHold
-from jobs.context import JobContext
 
 BATCH = erasing.MOST_EVENTS
 """Rows of one transaction, at the most."""
@@ -30,6 +29,19 @@ DEADLOCK_DETECTED = "40P01"
 
 Clock = Callable[[], datetime]
 T = TypeVar("T")
+
+
+class Running(Protocol):
+    """What batches need to know of whoever has them done: a job (jobs.context.JobContext), or an operator."""
+
+    @property
+    def company(self) -> Company: ...
+
+    def check(self) -> None: ...
+
+    def wait(self, seconds: float) -> None: ...
+
+    def hold_claim(self) -> None: ...
 
 
 class Held(Exception):
@@ -52,7 +64,7 @@ class Done:
 class Batches:
     """Changes rows for one erasure; a worker that has lost its claim changes nothing."""
 
-    context: JobContext
+    context: Running
     erasure: Erasure
     whom: Whom
     clock: Clock
@@ -93,7 +105,7 @@ class Batches:
         now = self.clock()
         self.context.hold_claim()
         rows = {row.pk: row for row in rows_of(table, keys).select_for_update(no_key=True)}
-        changes = {key: change_of(table, row, self.whom, follows=follows) for key, row in rows.items()}
+        changes = {key: self.decide(table, row, follows=follows) for key, row in rows.items()}
         # What follows may be on its way, with nothing to change in it yet.
         asked = {key: change.named if change else () for key, change in changes.items() if change or follows}
         ready = table.ready(asked, now) if table.ready and asked else set(asked)
@@ -102,8 +114,11 @@ class Batches:
             self._write(table, rows, ripe, now)
             if table.then:
                 table.then({key: asked[key] for key in ripe}, now)
-            self._note(table, {} if follows else ripe, count=len(ripe))
-        return Done(len(ripe), [key for key in asked if key not in ready])
+            self.note(table, ripe, follows=follows)
+        deferred = [key for key in asked if key not in ready]
+        if deferred and not ripe:
+            self.hold_everything()  # `ready` may have asked for the end of something
+        return Done(len(ripe), deferred)
 
     def _write(self, table: Erasable, rows: Mapping[Any, Any], changes: Mapping[Any, Change], now: datetime) -> None:
         model = table.model
@@ -119,8 +134,16 @@ class Batches:
                 values = {fields[column].attname: value for column, value in change.values.items()}
                 model._base_manager.filter(pk=key).update(**values)  # noqa: SLF001
 
-    def _note(self, table: Erasable, direct: Mapping[Any, Change], *, count: int) -> None:
-        """Put on record what was done. The records of events say themselves which these were."""
+    def decide(self, table: Erasable, row: models.Model, *, follows: bool) -> Change | None:
+        """What is to be changed in a row, which is locked."""
+        return change_of(table, row, self.whom, follows=follows)
+
+    def note(self, table: Erasable, changes: Mapping[Any, Change], *, follows: bool) -> None:
+        """Put on record what was changed. The records of events say themselves which these were.
+
+        Of rows that follow those that were found only the values that were replaced are to be known, since whatever
+        else they lose goes with what they follow.
+        """
         erasure = self.hold_everything()
         if table.model is not AuditEvent:
             ErasedRow.objects.bulk_create(
@@ -131,7 +154,8 @@ class Batches:
                     key=str(key),
                     replaced=change.replaced,
                 )
-                for key, change in direct.items()
+                for key, change in changes.items()
+                if change.replaced or not follows
             )
-        erasure.counts[table.table] = erasure.counts.get(table.table, 0) + count
+        erasure.counts[table.table] = erasure.counts.get(table.table, 0) + len(changes)
         erasure.save(update_fields=["counts"])

@@ -25,13 +25,14 @@ FORMAT = "hyrelog-erasure-certificate"
 
 
 def certify(
-    erasure: Erasure, *, remaining: Mapping[str, int] | None, now: datetime, repeated: bool = False
+    erasure: Erasure, *, remaining: Mapping[str, int] | None, now: datetime, repeated_at: datetime | None = None
 ) -> dict[str, Any]:
     """The signed statement that an erasure is done, as it stands in its row: `{"body", "keyId", "signature"}`.
 
     `remaining` counts by table and column, such as `audit_auditevent.action`, what names the person and cannot be
-    changed; None where nobody could count it any more. `repeated` says that a backup was restored and the erasure
-    carried out once more, at `now`. It stays small: 200 erased events make one entry of some 300 bytes.
+    changed; None where nobody could count it any more. `now` is when it was completed, and `repeated_at` when it was
+    carried out once more, since a backup of before had been restored. It stays small: 200 erased events make one entry
+    of some 300 bytes.
     """
     body = {
         "format": FORMAT,
@@ -44,7 +45,7 @@ def certify(
         "approvals": [{"by": one.approved_by, "at": timestamp(one.at)} for one in erasure.approvals.order_by("at")],
         "startedAt": erasure.started_at and timestamp(erasure.started_at),
         "completedAt": timestamp(now),
-        "repeated": repeated,
+        "repeatedAt": repeated_at and timestamp(repeated_at),
         "counts": dict(erasure.counts),
         "remaining": None if remaining is None else dict(remaining),
         "records": list(_records(erasure)),

@@ -32,6 +32,7 @@ def as_page(certificate: Mapping[str, Any]) -> str:
         "approvals": [(one["by"], _moment(one["at"])) for one in body["approvals"]],
         "started_at": body["startedAt"] and _moment(body["startedAt"]),
         "completed_at": _moment(body["completedAt"]),
+        "repeated_at": body["repeatedAt"] and _moment(body["repeatedAt"]),
         "counts": list(_counts(body["counts"])),
         "remaining": list(_remaining(body["remaining"] or {})),
         "events": f"{sum(one['events'] for one in body['records']):,}",

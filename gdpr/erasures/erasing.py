@@ -1,9 +1,10 @@
 """Erasing a person: everything that names them in the tables of a company, and whatever follows it.
 
 Passes over all tables, until one finds nothing: rows that came meanwhile, or were being worked on, are found by the
-next. Each batch is a transaction of its own, and rows that were erased are not found again: whoever takes over after
-a crash simply goes on. In the end, whatever an attempt that was under way may have written since is looked at once
-more: it answers to a row that no longer names anybody, so that only this erasure's records lead to it.
+next. What is recorded once the second one has begun is none of it. Each batch is a transaction of its own, and rows
+that were erased are not found again: whoever takes over after a crash simply goes on. In the end, whatever an attempt
+that was under way may have written since is looked at once more: it answers to a row that no longer names anybody, so
+that only this erasure's records lead to it.
 """
 
 from collections import Counter, defaultdict
@@ -22,17 +23,18 @@ from gdpr.erasures.batching import BATCH, PAUSE, Batches, Clock
 from gdpr.erasures.changing import Whom
 from gdpr.erasures.looking import followers_of, key_of, keys_following, look, selection_of
 from gdpr.erasures.metering import Meter
+from gdpr.erasures.waiting import come_back_later
 from gdpr.models import ErasedRow, Erasure
-from gdpr.requesting import EXPORT
-from jobs.context import JobContext, Snooze
-from jobs.models import Job
+from gdpr.selecting import Selection
+from jobs.context import JobContext
 
+FURTHEST = 2
+"""The pass that looks furthest: the first one looks at what is there when it begins, this one at what came meanwhile,
+too, and those after it no further. So whoever goes on recording the person does not keep an erasure from ending."""
 MOST_PASSES = 10
-"""Then it ends although the person is still being found: that was recorded after the erasure had begun."""
+"""Then it ends although the person is still found: somebody changes rows that were there all the while."""
 PATIENCE = 30
 """Times that it waits for what others are at work on, a second each, before it gives its place to other jobs."""
-SNOOZE = 60.0
-"""Seconds after which it comes back then."""
 
 Late = defaultdict[str, list[Any]]
 """By table, the keys of rows that could not be erased yet."""
@@ -66,31 +68,31 @@ class _Erasing:
         self._company = context.company
         self._tables = {table.table: table for table in erasable()}
         self._meter = Meter(context)
+        self._selections: list[tuple[Erasable, Selection]] = []
         self._remaining: Counter[str] = Counter()
 
     def run(self) -> Erased:
         for number in range(1, MOST_PASSES + 1):
-            if not self._pass():
+            if not self._pass(number):
                 break
             if number == MOST_PASSES:
-                self._context.log(f"New rows named the person in each of {number} passes; those to come may, too.")
+                self._context.log(f"Rows named the person anew in each of {number} passes; they may do so again.")
         self._go_over_followers()
-        self._wait_for_exports()
         return self._finish()
 
-    def _pass(self) -> bool:
+    def _pass(self, number: int) -> bool:
         """Look through all tables; says whether anything was found that had to be erased."""
+        if number <= FURTHEST:
+            every = ((table, selection_of(table, self._company)) for table in self._tables.values())
+            self._selections = [(table, selection) for table, selection in every if selection]
         self._remaining.clear()
         late = _none_late()
-        changed = [self._look_through(table, late) for table in self._tables.values()]
+        changed = [self._look_through(table, selection, late) for table, selection in self._selections]
         found = any(changed) or any(late.values())
         self._come_back_for(late, follows=False)
         return found
 
-    def _look_through(self, table: Erasable, late: Late) -> int:
-        selection = selection_of(table, self._company)
-        if selection is None:
-            return 0
+    def _look_through(self, table: Erasable, selection: Selection, late: Late) -> int:
         changed = 0
         for sighting in look(table, selection, self._batches.whom.person):
             keys = list(sighting.keys_to_erase(table))
@@ -135,11 +137,8 @@ class _Erasing:
                 for some in _batches(keys):
                     self._erase(self._tables[name], some, late, follows=follows)
         if any(late.values()):
-            self._come_back_later(f"Waiting for rows that are being worked on in {', '.join(sorted(late))}.")
-
-    def _come_back_later(self, why: str) -> None:
-        self._context.log(why)
-        raise Snooze(SNOOZE)
+            places = ", ".join(sorted(name for name, keys in late.items() if keys))
+            come_back_later(self._context, f"Some rows are being worked on ({places}); this waits for them.")
 
     def _go_over_followers(self) -> None:
         """Look once more at all that follows what was erased: an answer that was under way may have come since."""
@@ -163,15 +162,6 @@ class _Erasing:
             while some := list(rows.filter(id__gt=after).values_list("id", "key")[:BATCH]):
                 yield table, [key_of(table).to_python(key) for _, key in some]
                 after = some[-1][0]
-
-    def _wait_for_exports(self) -> None:
-        """An export that began before the erasure may hold the person, and must be there to be deleted."""
-        running = Job.objects.of(self._company).filter(type=EXPORT, status=Job.Status.PROCESSING)
-        for _ in range(PATIENCE):
-            if not running.exists():
-                return
-            self._context.wait(PAUSE)
-        self._come_back_later("Waiting for an export of the company to end.")
 
     def _finish(self) -> Erased:
         batches = self._batches

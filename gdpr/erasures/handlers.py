@@ -14,15 +14,13 @@ from gdpr.erasures.holds import blocking
 from gdpr.erasures.metering import Meter
 from gdpr.erasures.previewing import preview
 from gdpr.erasures.requesting import ERASE, PREVIEW
+from gdpr.erasures.waiting import come_back_later
 from gdpr.models import Erasure, LegalHold
 from jobs.backoff import exponential
-from jobs.context import JobContext, Retryable, Snooze
-from jobs.models import JobLog
+from jobs.context import JobContext, Retryable
 from jobs.registry import FOREVER, handler
 
 UNAVAILABLE = "The storage of archives failed; the operators of HyreLog see the details."
-HELD_FOR = 60.0
-"""Seconds after which an erasure that a legal hold blocks looks whether it was lifted."""
 
 logger = logging.getLogger(__name__)
 
@@ -90,9 +88,4 @@ def _begin(context: JobContext, erasure: Erasure) -> bool:
 
 
 def _wait_for(context: JobContext, hold: LegalHold) -> NoReturn:
-    """Come back until the hold is lifted; said once, since it may take months."""
-    said = f"Legal hold {hold.pk} keeps what is to be erased; the erasure waits until it is lifted."
-    last = JobLog.objects.filter(job=context.job).order_by("id").last()
-    if last is None or last.text != said:
-        context.log(said)
-    raise Snooze(HELD_FOR)
+    come_back_later(context, f"Legal hold {hold.pk} keeps what is to be erased; this waits until it is lifted.")

@@ -8,7 +8,7 @@ import json
 import sqlite3
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
@@ -73,7 +73,7 @@ class Gathered:
 
     # --- Putting in ---------------------------------------------------------------------------------------------
 
-    def take_ledger(self, file: IO[bytes], *, name: str, keys: dict[str, str] | None = None) -> Header:
+    def take_ledger(self, file: IO[bytes], *, name: str, keys: Mapping[str, str] | None = None) -> Header:
         """Take in a ledger, all of it or nothing. Raises gdpr.erasures.ledger.FaultyLedger, OSError."""
         header, since = None, ""
         with self._scratch:  # what was read before a fault is rolled back

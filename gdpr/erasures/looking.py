@@ -70,9 +70,9 @@ def key_of(table: Erasable) -> Any:
 
 
 def selection_of(table: Erasable, company: Company) -> Selection | None:
-    """The rows of a company that there are now; None if there is nothing to look at.
+    """The rows of a company up to the highest key that there is now; None if there are none, or nothing to look at.
 
-    What is added meanwhile is left to the next look: otherwise one that goes on adding would keep this one from ending.
+    Without that end, one that goes on adding rows would keep whoever looks from ending.
     """
     key, looked_at = key_of(table), fields_of(table)
     where = f"({table.whose})" + (f" AND {NOT_RECORDS}" if table.model is AuditEvent else "")

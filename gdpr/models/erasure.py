@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.db.models.functions import Coalesce
 
 from audit.ids import uuid7
-from audit.models import Company
+from audit.models import Company, IdempotencyRecord
 from gdpr.models.due import OwedQuerySet
 from gdpr.subjects import Subject
 from jobs.models import Job
@@ -16,6 +16,8 @@ APPROVALS = 2
 """Different people who have to approve an erasure before it runs."""
 MOST_REASON = 1_000
 """Characters of the reason for a request, and of that for its rejection."""
+ROUTES = "gdpr/"
+"""What the routes of requests about people begin with, as audit.api.idempotency keeps them."""
 
 
 class Status(models.TextChoices):
@@ -145,10 +147,27 @@ class Erasure(models.Model):
         return {name: self.pseudonym for name, text in words.items() if person.matches(text)}
 
     def complete(self, *, certificate: dict[str, Any], now: datetime) -> bool:
-        """It is done: forget the person; says whether it was running."""
+        """It is done, in the caller's transaction: forget the person; says whether it was running."""
         running = Erasure.objects.filter(pk=self.pk, status=Status.PROCESSING)
         forgotten = {"subject": None, "key": ""}
         ended = bool(running.update(status=Status.COMPLETED, completed_at=now, certificate=certificate, **forgotten))
+        if ended:
+            # The fingerprints of requests about people are of little but their identifiers, which could be tried out.
+            IdempotencyRecord.objects.filter(company=self.company_id, route__startswith=ROUTES).delete()
+        self.refresh_from_db()
+        return ended
+
+    def complete_once_more(
+        self, *, started_at: datetime | None, completed_at: datetime, counts: dict[str, int]
+    ) -> bool:
+        """Forget the person as it did before a backup was restored; says whether nobody else is about to.
+
+        For one that is approved, or has begun, that is its job.
+        """
+        forgotten = Erasure.objects.filter(pk=self.pk, status__in=(Status.REQUESTED, Status.REJECTED))
+        done = {"status": Status.COMPLETED, "started_at": started_at, "completed_at": completed_at, "counts": counts}
+        undecided = {"rejected_by": "", "rejected_at": None, "rejection": "", "subject": None, "key": ""}
+        ended = bool(forgotten.update(**done, **undecided, **self._words_without_the_person()))
         self.refresh_from_db()
         return ended
 

@@ -22,6 +22,10 @@ from audit import chain
 from tests.conftest import NOON
 
 EVENTS, PROOFS = "data/audit_auditevent.ndjson", "proofs/audit_auditevent.ndjson"
+ERASURES = "proofs/erasures.ndjson"
+CONTENT = ("target", "payload", "metadata", "changes", "context")
+OF_ERASURES = ("actor_fresh_salt", "actor_erased_by", "content_fresh_salt", "content_erased_by")
+"""Columns that schema version 2 lacks."""
 VERIFIER = Path(__file__).parents[2] / "gdpr" / "verify.py"
 TIME = chain.timestamp(NOON)
 
@@ -56,10 +60,11 @@ HYRELOG, FORGER = Signer(), Signer(b"\x09" * 32)
 
 @dataclass
 class Company:
-    """A company's chains: rows of events by workspace."""
+    """A company's chains: rows of events by workspace, of which `system` is the number of the one of that name."""
 
     number: int = 1
     chains: dict[str, list[Row]] = field(default_factory=dict)
+    system: int = 3
 
     @property
     def id(self) -> str:
@@ -90,10 +95,30 @@ class Company:
             "context": None,
             "actor_salt": hashlib.sha256(f"a{workspace}/{seq}".encode()).hexdigest(),
             "content_salt": hashlib.sha256(f"c{workspace}/{seq}".encode()).hexdigest(),
+            **dict.fromkeys(OF_ERASURES),
             **fields,
         }
         rows.append(seal(row, prev_hash=rows[-1]["hash"] if rows else chain.GENESIS))
         return row
+
+    def erase(self, *rows: Row, parts: Sequence[str] = ("actor", "content"), erasure: int = 1) -> Row:
+        """Replace parts of events as HyreLog does, and record it in the system's chain; the record."""
+        listed = []
+        for row in rows:
+            replaced: Row = {"actor": {"id": f"erased-{erasure}"}} if "actor" in parts else {}
+            replaced |= {"payload": {"by": f"erased-{erasure}"}} if "content" in parts else {}
+            item: Row = {"id": row["id"], "replaced": {name: [0] for name in replaced}}
+            row.update(replaced)
+            for part in parts:
+                salt = hashlib.sha256(f"{erasure}{part}{row['id']}".encode()).hexdigest()
+                row |= {f"{part}_salt": None, f"{part}_fresh_salt": salt}
+                item[part] = chain.commitment(salt, covered(row, part))
+            listed.append(item)
+        payload = {"erasureId": erasure_id(erasure), "events": listed}
+        record = self.record(self.system, category="hyrelog", action="gdpr.erased", payload=payload)
+        for row in rows:
+            row |= {f"{part}_erased_by": record["id"] for part in parts}
+        return record
 
     def checkpoint(self, signer: Signer = HYRELOG) -> dict[str, Any]:
         heads = []
@@ -105,11 +130,12 @@ class Company:
         return {"body": body, **signer.sign(b"hyrelog-checkpoint-v1", rfc8785.dumps(body))}
 
     def copy(self) -> "Company":
-        return Company(self.number, {name: [dict(row) for row in rows] for name, rows in self.chains.items()})
+        chains = {name: [dict(row) for row in rows] for name, rows in self.chains.items()}
+        return Company(self.number, chains, self.system)
 
 
 def company(*, number: int = 1, events: int = 5) -> Company:
-    """A company with events in two chains, and an empty third."""
+    """A company with events in two chains, and an empty third, which is the system's."""
     made = Company(number)
     for seq in range(1, events + 1):
         made.record(1, payload={"text": 'é\n"😀', "n": 0.5 if seq % 2 else 10**15, "ﬀ😀": [None, True, {}]})
@@ -120,10 +146,10 @@ def company(*, number: int = 1, events: int = 5) -> Company:
 
 
 def seal(row: Row, *, prev_hash: str) -> Row:
-    """Compute an event's commitments and hash from its other fields."""
-    content = {name: row[name] for name in ("target", "payload", "metadata", "changes", "context")}
-    row["actor_commitment"] = chain.commitment(row["actor_salt"], row["actor"])
-    row["content_commitment"] = chain.commitment(row["content_salt"], content)
+    """Compute an event's commitments and hash from its other fields; commitments of erased parts stay."""
+    for part in ("actor", "content"):
+        if row[f"{part}_salt"] is not None:
+            row[f"{part}_commitment"] = chain.commitment(row[f"{part}_salt"], covered(row, part))
     row["prev_hash"] = prev_hash
     row["hash"] = chain.chain_hash(
         chain.envelope(
@@ -134,6 +160,15 @@ def seal(row: Row, *, prev_hash: str) -> Row:
         )
     )
     return row
+
+
+def covered(row: Row, part: str) -> Any:
+    """What a part's commitment is of."""
+    return row["actor"] if part == "actor" else {name: row[name] for name in CONTENT}
+
+
+def erasure_id(number: int) -> str:
+    return str(uuid.UUID(int=0xE << 120 | number))
 
 
 def reseal(rows: list[Row]) -> None:
@@ -188,10 +223,13 @@ def export(
     signer: Signer = HYRELOG,
     chosen: Callable[[Row], bool] | None = None,
     checkpoint: Mapping[str, Any] | None = None,
+    schema: int = 3,
     **changes: Any,
 ) -> Files:
     """The files of an archive in their order; with `chosen`, of scope subject. `changes` replace manifest fields."""
     rows = [row for _, chained in sorted(of.chains.items()) for row in chained if not chosen or chosen(row)]
+    if schema == 2:
+        rows = [{name: row[name] for name in row if name not in OF_ERASURES} for row in rows]
     files: Files = {
         "data/audit_company.ndjson": b'{"id":"1","name":"Acme"}\n',
         EVENTS: b"".join(map(as_postgres, rows)),
@@ -201,14 +239,19 @@ def export(
     }
     if chosen:
         files[PROOFS] = b"".join(_proof(row, of) for row in rows)
+        named = {row[name] for row in rows for name in ("actor_erased_by", "content_erased_by") if name in row} - {None}
+        if named:
+            records = [row for row in of.chains[of.workspace(of.system)] if row["id"] in named]
+            files[ERASURES] = b"".join(proved_record(row, of) for row in records)
     files["context.json"] = b'{"purposes":[]}'
     files["fields.json"] = b'{"audit_auditevent":{}}'
     files["README.html"] = b"<!doctype html><title>Export</title>"
     files["verify.py"] = VERIFIER.read_bytes()
     counts = {"audit_company": 1, "audit_auditevent": len(rows)}
+    system = str(uuid.UUID(int=of.number << 64 | of.system))
     manifest = {
         "format": "hyrelog-export",
-        "schemaVersion": 2,
+        "schemaVersion": schema,
         "scope": "subject" if chosen else "company",
         "subject": {"actorId": ["u1"], "email": ["ada@example.com"]} if chosen else None,
         "company": {"id": of.id, "name": "Acme"},
@@ -217,9 +260,9 @@ def export(
         "readFrom": TIME,
         "readUntil": TIME,
         "checkpoint": checkpoint or of.checkpoint(signer),
-        "workspaces": dict.fromkeys(of.chains, "production"),
+        "workspaces": {name: "system" if name == system else "production" for name in of.chains},
         "counts": counts,
-        "files": [listed(name, data, rows=_rows(name, counts)) for name, data in files.items()],
+        "files": [listed(name, data, rows=_rows(name, data, counts)) for name, data in files.items()],
         "redactions": {"audit_apikey": {"digest": "why it is left out"}},
         "excluded": {"audit_chainhead": "why no export holds it"},
         **changes,
@@ -250,7 +293,7 @@ def listed(name: str, data: bytes, *, rows: int | None) -> dict[str, Any]:
     folder, _, rest = name.rpartition("/")
     return {
         "name": name,
-        "table": rest.partition(".")[0] if folder else None,
+        "table": rest.partition(".")[0] if folder and name != ERASURES else None,
         "rows": rows,
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
@@ -274,14 +317,24 @@ def unpacked(files: Mapping[str, bytes], folder: Path) -> Path:
     return folder
 
 
+def proved_record(row: Row, of: Company) -> bytes:
+    """A record of an erasure with its proof, as a subject's archive holds it."""
+    return b'{"event":%b,"path":%b}\n' % (as_postgres(row).rstrip(), json.dumps(_steps(row, of)).encode())
+
+
 def _proof(row: Row, of: Company) -> bytes:
-    hashes = [bytes.fromhex(other["hash"]) for other in of.chains[row["workspace_id"]]]
-    steps = [step.hex() for step in path(row["seq"] - 1, hashes)]
-    proof = {"id": row["id"], "workspaceId": row["workspace_id"], "seq": row["seq"], "path": steps}
+    proof = {"id": row["id"], "workspaceId": row["workspace_id"], "seq": row["seq"], "path": _steps(row, of)}
     return json.dumps(proof).encode() + b"\n"
 
 
-def _rows(name: str, counts: Mapping[str, int]) -> int | None:
+def _steps(row: Row, of: Company) -> list[str]:
+    hashes = [bytes.fromhex(other["hash"]) for other in of.chains[row["workspace_id"]]]
+    return [step.hex() for step in path(row["seq"] - 1, hashes)]
+
+
+def _rows(name: str, data: bytes, counts: Mapping[str, int]) -> int | None:
+    if name == ERASURES:
+        return data.count(b"\n")
     if not name.startswith(("data/", "proofs/")):
         return None
     return counts[name.partition("/")[2].partition(".")[0]]

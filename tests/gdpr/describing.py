@@ -13,7 +13,7 @@ def manifest_of(company: Company, *, subject: Subject | None = None, csv: bool =
     names = [f"data/{table}.ndjson" for table in counts] + (["data/audit_auditevent.csv"] if csv else [])
     return {
         "format": "hyrelog-export",
-        "schemaVersion": 2,
+        "schemaVersion": 3,
         "scope": "subject" if subject else "company",
         "subject": subject and subject.as_json(),
         "company": {"id": str(company.pk), "name": company.name},

@@ -13,7 +13,14 @@ from tests.gdpr.archives import HYRELOG, Files, company, export, unpacked, zippe
 from tests.gdpr.zips import from_the_front
 
 KEYS = [HYRELOG.key]
-ARCHIVES: list[Files] = [export(company()), export(company(), chosen=lambda row: row["seq"] != 2)]
+ERASED = company()
+ERASED.erase(*ERASED.chains[ERASED.workspace(1)][:2])
+ARCHIVES: list[Files] = [
+    export(company()),
+    export(company(), chosen=lambda row: row["seq"] != 2),
+    export(ERASED),
+    export(ERASED, chosen=lambda row: row["seq"] == 2),
+]
 ZIP = zipped(ARCHIVES[0]).getvalue()
 
 
@@ -43,7 +50,7 @@ def test_each_byte_of_the_small_files_counts(name: str) -> None:
         assert is_faulty({**files, name: content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]})
 
 
-@pytest.mark.parametrize("files", ARCHIVES, ids=["company", "subject"])
+@pytest.mark.parametrize("files", ARCHIVES, ids=["company", "subject", "erased", "erased of a subject"])
 def test_no_file_may_be_missing_and_none_may_be_more(files: Files, tmp_path: Path) -> None:
     for name in files:
         less = {other: data for other, data in files.items() if other != name}

@@ -33,8 +33,8 @@ class RejectionForm(forms.Form):
     reason = forms.CharField(
         max_length=MOST_REASON,
         widget=AdminTextareaWidget(attrs={"rows": 4}),
-        help_text="Why the person is not erased: GDPR, Art. 17(3), say. They must be told of it within a month, and that "
-        "they may complain (Art. 12(4)). It stays on record: name nobody.",
+        help_text="Why the person is not erased: GDPR, Art. 17(3), say. They must be told of it within a month, and "
+        "that they may complain (Art. 12(4)). It stays on record: name nobody.",
     )
 
 

@@ -81,8 +81,8 @@ class ErasureAdmin(SearchedAdmin, DecidingAdmin, RequestingAdmin):
         return erasures.state_cell(asked)
 
     @admin.display(description="progress")
-    def progress_now(self, asked: Erasure) -> SafeString:
-        return erasures.progress(asked)
+    def progress_now(self, asked: Erasure) -> SafeString | None:
+        return erasures.progress(asked) or None
 
     @admin.display(description="approvals")
     def approvals_now(self, asked: Erasure) -> SafeString:

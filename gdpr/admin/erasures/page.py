@@ -36,8 +36,8 @@ def foreseen(asked: Erasure) -> dict[str, Any]:
     preview = preview_of(asked)
     return {
         "preview": preview,
-        "counted": table(preview.rows) if preview else "",
-        "remaining": table(preview.remaining) if preview else "",
+        "counted": table(preview.rows) if preview and preview.rows else "",
+        "remaining": table(preview.remaining) if preview and preview.remaining else "",
         "previewed_at": asked.previewed_at,
         **_archives(asked),
     }

@@ -88,10 +88,10 @@ def state_cell(asked: Any) -> SafeString:
 
 
 def progress(asked: Any) -> SafeString:
-    """While a worker is at it; what is over is told by other fields."""
+    """While a worker is at it; empty once that is over."""
     told = moving(asked)
     if not told["active"]:
-        return format_html("-")
+        return format_html("")
     return format_html(
         '<progress max="1" value="{}" data-job="{}" data-field="fraction" aria-label="progress"></progress> {} {}',
         told["fraction"],

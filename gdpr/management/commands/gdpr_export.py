@@ -21,6 +21,8 @@ from audit.management.workspaces import chosen_company
 from audit.models.company import ChainBusy
 from gdpr.archiving import sha256_of
 from gdpr.checking import FaultyArchive, check
+from gdpr.erasures.interfering import ErasedMeanwhile, is_erasing
+from gdpr.erasures.interfering import check as check_erasures
 from gdpr.making import Made, MissingRows, Order, make
 from gdpr.management.subjects import chosen_subject, identifier
 from gdpr.models.request import Scope
@@ -75,6 +77,8 @@ class Command(BaseCommand):
                 written = _write(order, new)
         except SHORTFALLS as error:
             raise CommandError(f"{error} See “An export failed” in docs/runbooks.md.") from error
+        except ErasedMeanwhile as error:
+            raise CommandError(f"{path} was not written: {error}") from error
         except FileExistsError:
             raise CommandError(f"{path} exists already, and was left as it is; name another file.") from None
         except OSError as error:
@@ -102,16 +106,19 @@ class Command(BaseCommand):
 
 
 def _write(order: Order, new: NewFile) -> Written:
+    if is_erasing(order.company):
+        raise ErasedMeanwhile
     _record(order, "gdpr.export.requested")
     made = _make(order, new)
+    check_erasures(order.company, since=made.reached)
     new.finish()
     connection.close()  # verifying may take so long that something on the way would cut it off
     sha256, size = _check(new, made)
-    _put_on_record(order, new, bytes=size, sha256=sha256)
+    _put_on_record(order, new, made, bytes=size, sha256=sha256)
     return Written(made, sha256, size)
 
 
-def _put_on_record(order: Order, new: NewFile, **facts: object) -> None:
+def _put_on_record(order: Order, new: NewFile, made: Made, **facts: object) -> None:
     """Name the file, however long the company's system chain is busy: to make it again would take longer.
 
     In one transaction with the record, so that no archive is left that is not on it.
@@ -119,6 +126,7 @@ def _put_on_record(order: Order, new: NewFile, **facts: object) -> None:
     while True:
         with suppress(ChainBusy), transaction.atomic():
             _record(order, "gdpr.export.written", **facts)
+            check_erasures(order.company, since=made.reached)  # with the chain's head locked by the record
             new.publish()
             return
 

@@ -11,6 +11,7 @@ from audit.personal_data import Erasable
 from audit.verification import verify
 from gdpr.erasures.requesting import ERASE
 from gdpr.models import Erasure
+from gdpr.requesting import scope_key
 from gdpr.subjects import Subject
 from jobs.enqueueing import enqueue
 from jobs.models import Job
@@ -39,14 +40,22 @@ def declare(monkeypatch: pytest.MonkeyPatch, *tables: Erasable) -> None:
     monkeypatch.setattr(personal_data, "_erasable", list(tables))
 
 
+def asked(company: Company, person: Subject = ADA, **fields: Any) -> Erasure:
+    """An erasure that was approved, and has no job yet."""
+    now = timezone.now()
+    said = {"reason": "They asked.", "requested_by": "a test", "created_at": now, "due_at": now} | fields
+    whom = {"subject": person.as_json(), "key": scope_key(person)}
+    return Erasure.objects.create(company=company, status="APPROVED", **said, **whom)
+
+
 def approved(company: Company, person: Subject = ADA, **fields: Any) -> Erasure:
     """An erasure whose job waits."""
-    now = timezone.now()
-    asked = {"reason": "They asked.", "requested_by": "a test", "created_at": now, "due_at": now} | fields
-    erasure = Erasure.objects.create(
-        company=company, subject=person.as_json(), key=str(person), status="APPROVED", **asked
-    )
-    job, _ = enqueue(ERASE, {"erasureId": str(erasure.pk)}, company=company, key=str(erasure.pk), now=now)
+    return enqueued(asked(company, person, **fields))
+
+
+def enqueued(erasure: Erasure) -> Erasure:
+    payload, key = {"erasureId": str(erasure.pk)}, str(erasure.pk)
+    job, _ = enqueue(ERASE, payload, company=erasure.company, key=key, now=timezone.now())
     Erasure.objects.filter(pk=erasure.pk).update(job=job)
     erasure.refresh_from_db()
     return erasure

@@ -25,6 +25,7 @@ from gdpr.models import (
     PrivacyNotice,
 )
 from jobs.models import Job, JobAttempt, JobLog
+from tests.architecture.test_erasable_data import SEARCHED
 from tests.conftest import NOON, Tenant, draft
 from webhooks.models import Webhook, WebhookAttempt, WebhookDelivery
 
@@ -36,12 +37,12 @@ ENDED = {"status": "COMPLETED", "queue": "jobs", "run_at": NOON, "max_attempts":
 def furnish(tenant: Tenant, marker: str) -> Rows:
     """A row of each erasable table; in the event, which nobody can change, the person stands from the beginning."""
     company = tenant.company
-    rows: list[models.Model] = [company, tenant.workspace, ApiKey.objects.filter(company=company).first() or ApiKey()]
+    key = ApiKey.objects.get(company=company, name="company")
+    rows: list[models.Model] = [company, tenant.workspace, key]
     webhook, _ = Webhook.objects.register(company=company, url="https://example.com/hook", description="For us.")
     (event,) = tenant.record(draft(**planted_in_event(marker)))
     rows += [event, webhook, *_delivered(event), *_jobs(company), *_exports(company), *_erasures(company)]
-    key = rows[2].pk
-    record = IdempotencyRecord(company=company, api_key_id=key, route="jobs", key="k", fingerprint="f" * 64)
+    record = IdempotencyRecord(company=company, api_key=key, route="jobs", key="k", fingerprint="f" * 64)
     rows += [
         _stored(record, answer={}, created_at=NOON),
         _stored(PrivacyNotice(company=company)),
@@ -137,14 +138,12 @@ def _plant(table: Erasable, row: models.Model, marker: str) -> None:
 
 def planted(table: Erasable, marker: str) -> dict[str, Any]:
     """What is planted in each column of a table."""
-    found: dict[str, Any] = {}
-    for field in table.model._meta.concrete_fields:
-        if field.column in table.proved:
-            continue
-        if isinstance(field, models.JSONField):
-            found[field.column] = {"list": [{"userId": marker}], marker: 1}
-        elif isinstance(field, models.CharField | models.TextField):
-            found[field.column] = marker
+    document = {"list": [{"userId": marker}], marker: 1}
+    found = {
+        str(field.column): document if isinstance(field, models.JSONField) else marker
+        for field in table.model._meta.concrete_fields
+        if isinstance(field, SEARCHED) and field.column not in table.proved
+    }
     return found | {name: value for name, value in _special(marker).get(table.table, {}).items() if name in found}
 
 

@@ -45,7 +45,7 @@ def test_it_says_what_was_erased_when_on_whose_approval_and_by_which_records(ten
         ],
         "startedAt": "2026-01-31T12:00:00.000000Z",
         "completedAt": "2026-01-31T13:00:00.000000Z",
-        "repeated": False,
+        "repeatedAt": None,
         "counts": {"audit_auditevent": 3},
         "remaining": {"audit_auditevent.action": 2},
         "records": [
@@ -124,8 +124,8 @@ def test_the_page_names_what_is_left_of_the_person(certificate: dict[str, Any]) 
 def test_the_page_of_a_repeated_erasure_says_so(tenant: Tenant, certificate: dict[str, Any]) -> None:
     assert "carried out once more" not in page_of(certificate).text()
     erasure = requested(tenant.company, person=ADA)
-    text = page_of(certify(erasure, remaining=None, now=LATER, repeated=True)).text()
-    assert "This erasure was carried out once more." in text
+    text = page_of(certify(erasure, remaining=None, now=NOON, repeated_at=LATER)).text()
+    assert "This erasure was carried out once more, at 31 January 2026, 13:00:00 UTC." in text
     assert "Nobody could count them when the erasure was repeated" in text
     assert "Nothing was found that named the person." in text
 

@@ -90,17 +90,9 @@ def dump() -> bytes:
     hosting = find_hosting(Path(os.environ["HYRELOG_HOME"]), announce=lambda _: None)
     program = find_executable(hosting, wheel="pgserver", path="pginstall/bin/pg_dump", announce=lambda _: None)
     server = connection.settings_dict
+    where = {"host": server["HOST"], "port": server["PORT"], "username": server["USER"], "dbname": server["NAME"]}
     done = subprocess.run(
-        [
-            program,
-            "--host",
-            server["HOST"],
-            "--port",
-            str(server["PORT"]),
-            "--username",
-            server["USER"],
-            server["NAME"],
-        ],
+        [program, *(f"--{name}={value}" for name, value in where.items())],
         env={"PGPASSWORD": server["PASSWORD"], "LC_ALL": "C"},
         capture_output=True,
         check=False,

@@ -1,0 +1,81 @@
+"""An erasure that fails for good: what becomes of it, who is told, and that it goes on where it is retried."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from audit.models import AuditEvent
+from gdpr.erasures.requesting import ERASE
+from gdpr.models import Erasure
+from jobs.enqueueing import enqueue
+from jobs.models import Job, JobLog
+from jobs.registry import handler_of
+from jobs.testing import run_enqueued
+from tests.conftest import Tenant, draft
+from tests.gdpr.erasures.engine import ADA, approved, faults, run
+from tests.gdpr.making import alter
+
+
+@pytest.fixture
+def no_storage(settings: Any, tmp_path: Path) -> Path:
+    """EXPORT_STORAGE is a file, not a folder."""
+    place = tmp_path / "exports"
+    place.write_text("in the way")
+    settings.EXPORT_STORAGE = str(place)
+    return place
+
+
+@pytest.fixture
+def failed(tenant: Tenant, no_storage: Path) -> Erasure:
+    tenant.company.contact_email = "dpo@example.org"
+    tenant.company.save()
+    tenant.record(draft(actor={"id": "ada"}, payload={"to": "ada@example.com"}))
+    erasure = approved(tenant.company)
+    job = run(erasure, attempts=handler_of(ERASE).max_attempts)
+    assert job.status == Job.Status.FAILED
+    return erasure
+
+
+def test_it_is_failed_and_what_it_had_erased_stays_erased(failed: Erasure) -> None:
+    assert (failed.status, failed.counts) == ("FAILED", {"audit_auditevent": 1})
+    assert failed.person() == ADA
+    assert failed.job
+    assert failed.job.error == "The storage of archives failed; the operators of HyreLog see the details."
+    assert faults(failed.company) == []
+
+
+def test_the_company_is_told_without_the_person(failed: Erasure) -> None:
+    assert failed.job
+    (told,) = AuditEvent.objects.filter(action="gdpr.erasure.failed")
+    assert told.payload == {"erasureId": str(failed.pk), "reason": failed.job.error}
+    mail = Job.objects.get(type="email.send")
+    assert mail.payload["to"] == "dpo@example.org"
+    assert str(failed.pk) in mail.payload["text"]
+    rows = Job.objects.values_list("payload", "result", "error", "traceback", "step", "key")
+    assert not ADA.matches([*map(list, rows), list(JobLog.objects.values_list("text", flat=True))])
+
+
+def test_retried_by_an_operator_it_goes_on(failed: Erasure, no_storage: Path) -> None:
+    no_storage.unlink()
+    assert Job.objects.filter(erasure=failed).retry(now=timezone.now())
+    assert failed.job
+    failed.job.refresh_from_db()
+    assert run(failed).status == "COMPLETED"
+    assert (failed.status, failed.counts, failed.subject) == ("COMPLETED", {"audit_auditevent": 1}, None)
+
+
+def test_an_event_that_was_tampered_with_is_erased_all_the_same(tenant: Tenant, settings: Any, tmp_path: Path) -> None:
+    settings.EXPORT_STORAGE = str(tmp_path)
+    (event,) = tenant.record(draft(actor={"id": "bob"}))
+    alter(event, actor={"id": "ada"})
+    assert run(approved(tenant.company)).status == "COMPLETED"
+    event.refresh_from_db()
+    assert not ADA.matches(event.actor)
+
+
+def test_a_job_of_an_erasure_that_is_not_there_fails_without_one(tenant: Tenant) -> None:
+    job, _ = enqueue(ERASE, {"erasureId": "00000000-0000-0000-0000-000000000000"}, company=tenant.company)
+    assert run_enqueued(job, attempts=5).status == Job.Status.FAILED
+    assert not AuditEvent.objects.filter(action="gdpr.erasure.failed").exists()
