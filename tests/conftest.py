@@ -136,6 +136,13 @@ def committed(transactional_db: None) -> Iterator[None]:
 
 
 @pytest.fixture
+def unchecked(db: None) -> Iterator[None]:
+    """Nobody checks the foreign keys of what is rolled back: of many rows that takes as long as to make them."""
+    yield
+    transaction.set_rollback(True)
+
+
+@pytest.fixture
 def receiver() -> Iterator[Receiver]:
     with serve_receiver() as receiver:
         yield receiver

@@ -8,7 +8,7 @@ from django.db import connection
 from tests.conftest import Tenant, draft
 from webhooks.models import Webhook
 
-ROWS = 300_000
+EVENTS = 3_000
 
 # From the oldest to the youngest: a third is old, and some of that still retried; a third is young; a third is held.
 _SEED = """
@@ -40,16 +40,17 @@ _SEED_ATTEMPTS = """
 """
 
 
-def seed_deliveries(tenant: Tenant, *, today: datetime) -> None:
-    """Deliveries of 300 webhooks, each with an attempt; made in the database, which takes seconds and not minutes."""
-    for _ in range(3):
+def seed_deliveries(tenant: Tenant, *, webhooks: int, today: datetime) -> None:
+    """3,000 for each webhook, each with an attempt; made in the database, which takes seconds and not minutes."""
+    for _ in range(EVENTS // 1000):
         tenant.record(*[draft() for _ in range(1000)])
-    for _ in range(100):
+    for _ in range(webhooks):
         Webhook.objects.register(company=tenant.company, url="https://example.com/")
-    values: dict[str, Any] = {"company": tenant.company.id, "today": today, "rows": ROWS, "tried": 20_000}
+    rows = webhooks * EVENTS
+    values: dict[str, Any] = {"company": tenant.company.id, "today": today, "rows": rows, "tried": 20_000}
     with connection.cursor() as cursor:
         cursor.execute(_SEED, values)
-        assert cursor.rowcount == ROWS
+        assert cursor.rowcount == rows
         cursor.execute(_SEED_ATTEMPTS)
         cursor.execute("ANALYZE webhooks_webhookdelivery")
         cursor.execute("ANALYZE webhooks_webhookattempt")

@@ -1,4 +1,8 @@
-"""Claim and sweep at a million rows: by which index they read, and how much of it."""
+"""Claim and sweep at a million rows: by which index they read, and how much of it.
+
+What they may read is the same of fewer rows. Situations that differ little from another have 200,000, as a million
+takes some ten seconds each.
+"""
 
 import uuid
 from collections.abc import Iterator
@@ -11,16 +15,17 @@ from django.db import connection
 from jobs.leases import ProcessLease
 from tests.conftest import NOON, Tenant
 from tests.plans import explained
-from tests.webhooks.large import BOTH, ROWS, WEBHOOKS, build, drop, webhook_ids
+from tests.webhooks.large import BOTH, WEBHOOKS, build, drop, webhook_ids
 from webhooks.claiming import Claimer, next_due, next_of_limited
 from webhooks.models import Endpoint, Webhook
 from webhooks.rescuing import rescue
 
+SOME, MILLION = 200_000, 1_000_000
 A_FEW = 100
 """Rows, of a million: the heads of what some webhooks have, and what transactions of before left dead beside them."""
 
 DONE = "SELECT n, 1 + n % 300, 'SUCCESS', NULL::timestamptz, 1, false FROM generate_series(1, {}) AS n"
-HALF = "SELECT n, {webhook}, '{status}', {due}, {attempt}, false FROM generate_series(500001, 1000000) AS n"
+HALF = "SELECT n, {webhook}, '{status}', {due}, {attempt}, false FROM generate_series({first}, {last}) AS n"
 ONE = "SELECT 1000000 + {n}, {webhook}, '{status}', timestamptz '2026-01-31 11:00+00', {attempt}, {replay}"
 SENDING = "SELECT 2000000 + n, 1 + n % 300, 'SENDING', NULL, 1, false FROM generate_series(1, 300) AS n"
 HELD = "SELECT 3000000 + n, 300, 'HELD', NULL, 0, false FROM generate_series(1, 6000) AS n"
@@ -34,18 +39,22 @@ def rows(*parts: str) -> str:
     return " UNION ALL ".join((*parts, FRESH_ONE, RETRY_ONE, REPLAY_ONE, SENDING))
 
 
-def half(status: str, *, webhook: str, due: str = "NULL", attempt: int = 1) -> str:
-    return rows(DONE.format(ROWS // 2), HALF.format(status=status, webhook=webhook, due=due, attempt=attempt))
+def half(count: int, status: str, *, webhook: str, due: str = "NULL", attempt: int = 1) -> str:
+    """A half of so many rows is delivered, the other one is not."""
+    ends = {"first": count // 2 + 1, "last": count}
+    return (
+        DONE.format(count // 2)
+        + " UNION ALL "
+        + HALF.format(status=status, webhook=webhook, due=due, attempt=attempt, **ends)
+    )
 
 
 SITUATIONS = {
-    "all delivered": rows(DONE.format(ROWS)),
-    "half fresh, of one webhook": half("PENDING", webhook="1", due=DUE, attempt=0),
-    "half retried later": half("FAILED", webhook="1 + n % 300", due=LATER),
-    "half retried now, of one webhook": half("FAILED", webhook="1", due=DUE),
-    "half held, of one webhook that is off": rows(
-        DONE.format(ROWS // 2), HALF.format(status="HELD", webhook="1", due="NULL", attempt=0), HELD
-    ),
+    "all delivered": rows(DONE.format(SOME)),
+    "half fresh, of one webhook": rows(half(SOME, "PENDING", webhook="1", due=DUE, attempt=0)),
+    "half retried later": rows(half(SOME, "FAILED", webhook="1 + n % 300", due=LATER)),
+    "half retried now, of one webhook": rows(half(MILLION, "FAILED", webhook="1", due=DUE)),
+    "half held, of one webhook that is off": rows(half(MILLION, "HELD", webhook="1", attempt=0), HELD),
 }
 # Of these were the statistics before the rows above came, where there are any.
 BEFORE = {

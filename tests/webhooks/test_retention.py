@@ -230,9 +230,9 @@ def test_each_batch_is_a_transaction_of_its_own(committed: None, monkeypatch: py
 
 
 def test_each_statement_goes_by_an_index_and_touches_a_page_of_a_large_table(
-    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, unchecked: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seed_deliveries(tenant, today=TODAY)
+    seed_deliveries(tenant, webhooks=100, today=TODAY)
     monkeypatch.setattr(retention, "BATCHES", 3)
     ways: set[str] = set()
     rows: list[float] = []

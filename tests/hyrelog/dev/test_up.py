@@ -92,7 +92,11 @@ def test_it_brings_everything_up_and_down(up: Up) -> None:
     up.stop()
 
 
-def test_the_next_start_shows_the_same(up: Up) -> None:
+def test_the_next_start_shows_the_same_and_without_the_receiver_no_event_goes_to_whoever_has_its_port(up: Up) -> None:
+    def webhook(run: dict[str, Any]) -> tuple[Any, ...] | None:
+        with psycopg.connect(run["database_url"]) as connection:
+            return connection.execute("SELECT disabled_reason, url FROM webhooks_webhook").fetchone()
+
     first = up.started("--only", "receiver")
     assert (first["web"], first["flower"]["url"]) == (None, None)
     family = psutil.Process(first["pids"]["up"]).children(recursive=True)
@@ -105,6 +109,14 @@ def test_the_next_start_shows_the_same(up: Up) -> None:
     for name in ("company_id", "workspace_id", "company_key", "workspace_key", "webhook", "database_url", "redis_url"):
         assert second[name]
         assert second[name] == first[name]
+    assert webhook(second) == ("", second["receiver"] + "/")
+    up.stop()
+    without = up.started("--only", "web", RECEIVER_PORT="8001")
+    assert without["receiver"] is None
+    assert webhook(without) == ("the demo receiver was not started", second["receiver"] + "/")
+    up.stop()
+    again = up.started("--only", "receiver")
+    assert webhook(again) == ("", again["receiver"] + "/")
     up.stop()
 
 
@@ -131,23 +143,6 @@ def test_a_redis_that_cannot_be_used_is_named(up: Up) -> None:
     assert process.wait(timeout=60) == 1
     assert "The Redis of REDIS_URL cannot be used" in up.output.read_text()
     assert "Traceback" not in up.output.read_text()
-
-
-def test_without_the_receiver_no_event_goes_to_whoever_has_its_port(up: Up) -> None:
-    def webhook(run: dict[str, Any]) -> tuple[Any, ...] | None:
-        with psycopg.connect(run["database_url"]) as connection:
-            return connection.execute("SELECT disabled_reason, url FROM webhooks_webhook").fetchone()
-
-    with_receiver = up.started("--only", "receiver")
-    assert webhook(with_receiver) == ("", with_receiver["receiver"] + "/")
-    up.stop()
-    without = up.started("--only", "web", RECEIVER_PORT="8001")
-    assert without["receiver"] is None
-    assert webhook(without) == ("the demo receiver was not started", with_receiver["receiver"] + "/")
-    up.stop()
-    again = up.started("--only", "receiver")
-    assert webhook(again) == ("", again["receiver"] + "/")
-    up.stop()
 
 
 def test_a_name_that_is_not_in_the_procfile_is_refused(up: Up) -> None:
