@@ -10,6 +10,7 @@ The database holds the events to it: its trigger lets an event be changed only w
 in the chain names the event and the part.
 """
 
+import json
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from django.db import connection
 from django.db.models import Q
 
 from audit import chain
@@ -74,35 +76,56 @@ def erase(*, company: Company, erasure_id: uuid.UUID, replacements: Sequence[Rep
     """
     if not 0 < len(replacements) <= MOST_EVENTS:
         raise ValueError(f"{len(replacements)} events are to be erased; one record names 1 to {MOST_EVENTS}.")
-    changes: list[tuple[AuditEvent, dict[str, Any]]] = []
+    changes: list[dict[str, Any]] = []
     listed: list[dict[str, Any]] = []
     for replacement in replacements:
         if is_record(replacement.event) or not replacement.parts:
             raise ValueError(f"Event {replacement.event.pk} is the record of an erasure, or nothing of it is replaced.")
-        fresh, commitments = _sealed_anew(replacement)
-        changes.append((replacement.event, fresh))
+        salts, commitments = _sealed_anew(replacement)
+        event_id = str(replacement.event.pk)
+        changes.append({"id": event_id, "values": {**replacement.values}, "salts": salts})
         replaced = {column: list(numbers) for column, numbers in replacement.replaced.items()}
-        listed.append({"id": str(replacement.event.pk), **dict(commitments.items()), "replaced": replaced})
+        listed.append({"id": event_id, **dict(commitments.items()), "replaced": replaced})
     payload: dict[str, object] = {"erasureId": str(erasure_id), "events": listed}
     record = record_system(company=company, action=ERASED, payload=payload, now=now)
-    for (event, fresh), replacement in zip(changes, replacements, strict=True):
-        pointers = {f"{part}_erased_by": record.pk for part in replacement.parts}
-        if not AuditEvent.objects.filter(pk=event.pk, company=company).update(**fresh, **pointers):
-            raise ValueError(f"Event {event.pk} is none of company {company.pk}.")
+    with connection.cursor() as cursor:
+        cursor.execute(_REPLACE, {"changes": json.dumps(changes), "record": record.pk, "company": company.pk})
+        if cursor.rowcount != len(changes):
+            raise ValueError(
+                f"{cursor.rowcount} of {len(changes)} events were replaced: each must stand there once, and be one of"
+                f" company {company.pk}."
+            )
     return record
 
 
-def _sealed_anew(replacement: Replacement) -> tuple[dict[str, Any], dict[Part, str]]:
-    """The columns to write but for the record's id, and the fresh commitments."""
-    event, columns = replacement.event, dict(replacement.values)
-    commitments: dict[Part, str] = {}
+def _sealed_anew(replacement: Replacement) -> tuple[dict[Part, str], dict[Part, str]]:
+    """By part that is touched, the fresh salt and the fresh commitment."""
+    event, salts, commitments = replacement.event, {}, {}
     for column, value in replacement.values.items():
         setattr(event, column, value)
     for part in replacement.parts:
-        salt = os.urandom(chain.SALT_BYTES).hex()
-        commitments[part] = chain.commitment(salt, event.actor if part == "actor" else event.content)
-        columns |= {f"{part}_salt": None, f"{part}_fresh_salt": salt}
-    return columns, commitments
+        salts[part] = os.urandom(chain.SALT_BYTES).hex()
+        commitments[part] = chain.commitment(salts[part], event.actor if part == "actor" else event.content)
+    return salts, commitments
+
+
+def _of_parts() -> Iterator[str]:
+    for part, columns in COLUMNS.items():
+        for column in columns:
+            given = f"made.values ? '{column}' THEN made.values -> '{column}'"
+            yield f"{column} = CASE WHEN {given} ELSE event.{column} END"
+        touched = f"CASE WHEN made.salts ? '{part}' THEN"
+        yield f"{part}_salt = {touched} NULL ELSE event.{part}_salt END"
+        yield f"{part}_fresh_salt = {touched} made.salts ->> '{part}' ELSE event.{part}_fresh_salt END"
+        yield f"{part}_erased_by = {touched} %(record)s ELSE event.{part}_erased_by END"
+
+
+# A statement for each event would have the database look for its record each time.
+_REPLACE = (
+    f"UPDATE audit_auditevent AS event SET {', '.join(_of_parts())} "  # noqa: S608  names of columns
+    "FROM jsonb_to_recordset(%(changes)s::jsonb) AS made(id uuid, values jsonb, salts jsonb) "
+    "WHERE event.id = made.id AND event.company_id = %(company)s"
+)
 
 
 def is_record(event: AuditEvent) -> bool:
