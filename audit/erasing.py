@@ -13,7 +13,7 @@ in the chain names the event and the part.
 import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -31,6 +31,9 @@ ERASED = "gdpr.erased"
 """The action of a record."""
 MOST_EVENTS = 200
 """That one record names: it stays an event of some 100 KB, and its transaction short."""
+
+MOST_NUMBERS = 20_000
+"""Of replaced values, in one record that names several events: a hostile event may have half a million."""
 
 Part = Literal["actor", "content"]
 PARTS: tuple[Part, ...] = ("actor", "content")
@@ -66,6 +69,21 @@ class Listed:
     event_id: str
     commitments: Mapping[Part, str]
     replaced: Mapping[str, Sequence[int]]
+
+
+def in_records(replacements: Iterable[Replacement]) -> Iterator[list[Replacement]]:
+    """The same in parts that are each for one record: an event of very many values stands in one of its own."""
+    part: list[Replacement] = []
+    room = MOST_NUMBERS
+    for replacement in replacements:
+        numbers = sum(map(len, replacement.replaced.values()))
+        if part and (len(part) == MOST_EVENTS or numbers > room):
+            yield part
+            part, room = [], MOST_NUMBERS
+        part.append(replacement)
+        room -= numbers
+    if part:
+        yield part
 
 
 def erase(*, company: Company, erasure_id: uuid.UUID, replacements: Sequence[Replacement], now: datetime) -> AuditEvent:

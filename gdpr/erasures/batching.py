@@ -125,7 +125,8 @@ class Batches:
         if model is AuditEvent:
             replacements = [Replacement(rows[key], change.values, change.replaced) for key, change in changes.items()]
             company, erasure_id = self.context.company, self.erasure.pk
-            erasing.erase(company=company, erasure_id=erasure_id, replacements=replacements, now=now)
+            for some in erasing.in_records(replacements):
+                erasing.erase(company=company, erasure_id=erasure_id, replacements=some, now=now)
         elif table.deleted:
             model._base_manager.filter(pk__in=changes).delete()  # noqa: SLF001
         else:

@@ -121,7 +121,8 @@ class _OfCompany:
                     by_erasure.setdefault(step.erasure_id, []).append(replacement)
             for erasure_id, replacements in by_erasure.items():
                 known = self.found[erasure_id].known
-                erasing.erase(company=self.company, erasure_id=known.erasure_id, replacements=replacements, now=now)
+                for some in erasing.in_records(replacements):
+                    erasing.erase(company=self.company, erasure_id=known.erasure_id, replacements=some, now=now)
         return plans
 
     def _plans(self, event_ids: Sequence[str], *, lock: bool) -> dict[str, tuple[AuditEvent, Plan]]:

@@ -81,6 +81,16 @@ def test_a_record_names_a_bounded_number_of_events(tenant: Tenant, count: int) -
         erasing.erase(company=tenant.company, erasure_id=REQUEST, replacements=replacements, now=NOON)
 
 
+def test_events_with_many_values_are_recorded_apart() -> None:
+    def of(numbers: int) -> Replacement:
+        return Replacement(AuditEvent(), {"payload": []}, {"payload": range(numbers)})
+
+    most = erasing.MOST_NUMBERS
+    parts = erasing.in_records([of(1), of(most - 1), of(1), of(10 * most), of(0), of(1), *[of(0)] * 200])
+    assert [len(part) for part in parts] == [2, 1, 1, 200, 2]
+    assert list(erasing.in_records([])) == []
+
+
 @pytest.mark.parametrize("payload", [None, [], {}, {"events": 1}, {"events": [1]}, {"events": [{"id": "x"}]}])
 def test_a_record_of_another_form_is_refused(payload: Any) -> None:
     record = AuditEvent(payload=payload)
