@@ -14,13 +14,13 @@ by the pseudonym of the erasure:
    (`gdpr.erasures.personal` lists the names), at any depth below such a name and whomever they name; and texts that are
    IP addresses. A text that itself stands under a name that names them (`{"u1": "Ada Lovelace"}`) is replaced too.
    `old` and `new` of a change go by the name in its `field`.
-3. **Events that they did**: the actor is about them by 2. (That of an imported CloudTrail record is if its `identity`
-   is.)
-   - The actor is replaced with all texts and numbers in it, at any depth and whomever they name.
-   - Its identifiers (ids, addresses, user names, ARN, principal and access key, in it or in its `identity`) and the ids
-     of the subject name them in all of this event: as a whole text or name of a member, in capitals or small letters,
-     and, where they have 6 characters or more, as a word of its own within a text. So do its names, if they have a
-     space or 6 characters, but for saying what an object is about; and IP addresses that are replaced, within a text.
+3. **Events that they did**: the actor (of an imported CloudTrail record, or its `identity`) is about them by 2.
+   - All texts and numbers in the actor are replaced, at any depth and whomever they name.
+   - Its identifiers (ids, addresses, user names, ARN, principal and access key) and the ids of the subject name them in
+     all of this event: as a whole text or name of a member, in capitals or small letters, and, where they have 6
+     characters or more, as a word of its own within a text. So does its `name`, if it has a space or 6 characters and
+     is not that of a type or a service; but it does not say what an object is about. An IP address that is replaced is
+     replaced within texts, too.
    - What is replaced in an object about them is replaced in all of payload, metadata, changes and context, but for ids
      of people and ARNs, and except in an object that is about somebody or something else by its `id`, `userId`, `email`
      or the like (or by a user name, if the actor has one). What is called `name` and nothing else is replaced only at
@@ -30,34 +30,33 @@ by the pseudonym of the erasure:
      metadata and changes tell of that one: beside what names the subject, only **traces** are replaced there, which is
      what whoever acts leaves behind: IP addresses, user agents, devices and positions; and an object is about the
      person there only if its `id`, `userId` and so on, or the name that it stands under, names them.
-4. **Events that somebody else did**: the actor has an id, an address or a user name, and none of theirs. Who did what
-   to them stays.
-   - 1 and 2 hold; but at the top of payload, metadata, changes and context no traces are replaced, and what is about
-     the person at the top is not so below, but for what stands below a personal name.
-   - If the target is the person (it is about them by 2, and its type is that of a person, or missing), what is personal
-     at the top of payload and changes is theirs: somebody changed their profile. The ids of the subject name them in
+4. **Events that somebody else did**: the actor has an id, an address or a user name, and is not about them. Who did
+   what to them stays: 1 and 2 hold, but at the top of payload, metadata, changes and context no traces are replaced,
+   and an object below is about them only by itself.
+   - If the target is the person (about them by 2, with the type of a person or none), what is personal at the top of
+     payload and changes is theirs, but for traces: somebody changed their profile. The ids of the subject name them in
      all of this event, as in 3.
-5. **Events without an actor** that has an id, an address or a user name, whose target is the person: as in 3, but for
-   the actor.
+5. **Events of nobody**: the actor has none of these, and the target is the person as in 4. Then 3 holds but for actors.
 
-A target whose type is not that of a person (an invoice) is not about them by its `id`, though that is replaced by 1.
+A target with another type than that of a person (an invoice) is not about them by its `id`, which 1 replaces.
 
 Everything else stays: other names of members, booleans and nulls, pseudonyms, and of an event its action, its category,
 its times, and its `traceId` and `target.type` unless they name the person.
 
 **Not replaced**, as nothing tells whose it is: a person's name, phone or address in a free text or under a name that is
-not listed; what others wrote about them without an identifier; an id within a longer text, but for 3 to 5; an id or
-address of theirs that the request does not name, with what stands in an object about it; what is hashed, encoded,
-encrypted or shortened; the pictures that links lead to. Whoever asks names each identifier by which the person may be
-known. **Replaced too much** may be what belongs to another person or to a thing without an id or address of its own, in
-an object or an event that is about them; what names somebody else who is called alike; and a thing with the same id.
+not listed; what others wrote about them without an identifier; their traces where the actor is somebody else, such as
+`anonymous`; an id within a longer text, but for 3 to 5; an id or address of theirs that the request does not name, with
+what stands in an object about it; what is hashed, encoded, encrypted or shortened; the pictures that links lead to.
+Whoever asks names each identifier by which the person may be known. **Replaced too much** may be what belongs to
+another person or to a thing without an id or address of its own, in an object or an event that is about them; what
+names somebody who is called alike, or a thing with the same id.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
+from gdpr.erasures.actors import Texts, identifiers_of, is_filled, is_thing, names_of, says_who
 from gdpr.erasures.personal import (
     DONE_BY,
     LISTS,
@@ -75,14 +74,9 @@ from gdpr.erasures.personal import (
 from gdpr.erasures.values import walk
 from gdpr.subjects import PSEUDONYM, Subject, of_ids
 
-SHORTEST = 6
-"""Characters of an identifier that is looked for within the texts of their event, and of a name without a space that
-counts as one: `u1` and `ada` stand in far too many."""
 _SAYING = SAYS_WHO | SAYS_WHO_TOO | SAYS_NAME
 _IDS = frozenset({"id", "ids", "uid", "uuid", "guid", "arn"})
 """By which a thing says which one it is."""
-_OF_KIND = frozenset({"type", "invokedby"})
-"""What an actor is, where nobody said who."""
 _OF_TARGET = ("payload", "metadata", "changes")
 _CHANGED = ("payload", "changes")
 _DETAILS = (*_OF_TARGET, "context")
@@ -126,12 +120,12 @@ def in_event(columns: Mapping[str, Any], subject: Subject) -> dict[str, list[int
     """The same of an event, of which `columns` has the actor, the target, the payload and so on."""
     actor, target = columns.get("actor"), columns.get("target")
     person = _Person(subject)
-    did_it, of_thing = person.is_actor(actor), _is_thing(target)
-    by_another = not did_it and _says_who(actor)
+    did_it, of_thing = person.is_actor(actor), is_thing(target)
+    by_another = not did_it and says_who(actor)
     to_them = person.is_in(target) and not of_thing
     if did_it or to_them:
         ids = [("id", one) for one in subject.actor_ids]
-        person = _Person(subject, [*_identifiers(actor), *ids], _names(actor)) if did_it else _Person(subject, ids)
+        person = _Person(subject, [*identifiers_of(actor), *ids], names_of(actor)) if did_it else _Person(subject, ids)
     if did_it or (to_them and not by_another):
         places = dict.fromkeys(_DETAILS, Place(extent=Extent.NAME))
         if person.is_somebody_else(target):
@@ -149,49 +143,11 @@ def _kept(found: Mapping[str, list[int]]) -> dict[str, list[int]]:
     return {column: numbers for column, numbers in found.items() if numbers}
 
 
-def _says_who(actor: Any) -> bool:
-    """Whether an actor has an id, an address or a user name."""
-    who = SAYS_WHO | SAYS_WHO_TOO
-    return any(plain(name) in who and _is_filled(value) for name, value in _said_by(actor))
-
-
-def _identifiers(actor: Any) -> Iterator[tuple[str, str]]:
-    """The texts by which an actor says who it is, each with what it is."""
-    for name, value in _said_by(actor):
-        if isinstance(value, str) and value and plain(name) in SAYS_WHO | SAYS_WHO_TOO:
-            yield plain(name), value
-
-
-def _names(actor: Any) -> list[str]:
-    """What an actor is called, unless that is what others of its kind are called, too, as in imported records."""
-    said = [(plain(name), value) for name, value in _said_by(actor) if isinstance(value, str)]
-    kinds = {value for name, value in said if name in _OF_KIND}
-    names = {value for name, value in said if name == "name"} - kinds
-    return [name for name in names if len(name) >= SHORTEST or " " in name.strip()]
-
-
-def _said_by(actor: Any) -> Iterator[tuple[str, Any]]:
-    """The members of an actor and of its identity."""
-    if isinstance(actor, dict):
-        for item in (actor, actor.get("identity")):
-            yield from item.items() if isinstance(item, dict) else ()
-
-
-def _is_filled(value: Any) -> bool:
-    return bool(value) and isinstance(value, (str, int, float, list))
-
-
-def _is_thing(target: Any) -> bool:
-    """Whether a target has a type, and not that of a person."""
-    given = target.get("type") if isinstance(target, dict) else None
-    return bool(given) and not is_of_a_person(given)
-
-
 def _with_addresses(columns: Mapping[str, Any], found: Mapping[str, list[int]]) -> dict[str, list[int]]:
     """The same, with the texts in which there stands, among other words, an IP address that is replaced elsewhere."""
     texts = {column: _texts(item) for column, item in columns.items()}
     gone = [texts[column].get(number, "") for column, numbers in found.items() for number in numbers]
-    addresses = _Texts(address for text in gone for address in ip_addresses(text))
+    addresses = Texts(address for text in gone for address in ip_addresses(text))
 
     def within(column: str) -> Iterator[int]:
         for number, text in texts[column].items():
@@ -207,24 +163,6 @@ def _texts(document: Any) -> dict[int, str]:
     return {number: item for number, (item, _, _) in walked if isinstance(item, str)}
 
 
-class _Texts:
-    """Texts that are looked for in others, in capitals or small letters; pseudonyms are not."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        self._whole = frozenset(text.lower() for text in texts if not PSEUDONYM.fullmatch(text.lower()))
-        self._within = sorted(text for text in self._whole if len(text) >= SHORTEST)
-        self._words = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, self._within))})(?![\w-])")
-
-    def are(self, text: str) -> bool:
-        """Whether a text is one of them, as a whole or with one as a word of its own."""
-        return bool(self._whole) and (text.lower() in self._whole or self.stand_in(text))
-
-    def stand_in(self, text: str) -> bool:
-        """Whether one of them is a word of its own in a text."""
-        small = text.lower()
-        return any(one in small for one in self._within) and bool(self._words.search(small))
-
-
 class _Person:
     """The subject in one row, where further texts name them too: `known`, each with the name it stood under.
 
@@ -234,8 +172,8 @@ class _Person:
     def __init__(self, subject: Subject, known: Sequence[tuple[str, str]] = (), names: Iterable[str] = ()) -> None:
         self._subject = subject.without_pseudonyms()
         self._telling = SAYS_WHO | SAYS_WHO_TOO if {name for name, _ in known} & SAYS_WHO_TOO else SAYS_WHO
-        self._known = _Texts(text for _, text in known)
-        self._names = _Texts(names)
+        self._known = Texts(text for _, text in known)
+        self._names = Texts(names)
 
     def numbers(self, document: Any, place: Place) -> list[int]:
         """The numbers of the values of a document that are the person's."""
@@ -323,7 +261,7 @@ class _Person:
 
     def _tells(self, word: str, value: Any) -> bool:
         """Whether a member says whom or what its object is about; asked where it is not the person."""
-        return word in self._telling and _is_filled(value)
+        return word in self._telling and is_filled(value)
 
 
 def _inherited(extent: Extent, name: str) -> Extent:
