@@ -23,6 +23,7 @@ from gdpr.erasures.reasons import InvalidReason
 from gdpr.erasures.requesting import LOOK_AGAIN, TooManyErasures, request_erasure
 from gdpr.models import Erasure, ErasureApproval, LegalHold
 from gdpr.models.erasure import MOST_REASON, UNANSWERED, ErasureQuerySet
+from gdpr.subjects import InvalidSubject
 
 router = Router()
 
@@ -93,6 +94,8 @@ def post_erasure(request: HttpRequest, erasure: ErasureIn) -> Answer:
                 requested_by=f"API key {key}",
                 now=timezone.now(),
             )
+        except InvalidSubject as error:
+            raise invalid(error.path, error.rule) from None
         except InvalidReason as error:
             raise invalid("reason", error.rule) from None
         except TooManyErasures as error:
