@@ -1,7 +1,7 @@
 """What the page of an erasure shows beside the request: what it would erase, who approved it, what came of it."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.urls import reverse
@@ -57,10 +57,14 @@ def foreseen(asked: Any) -> dict[str, Any]:
         "counted": _named(table_title, preview.rows) if preview else "",
         "remaining": _named(column_title, preview.remaining) if preview else "",
         "previewed_at": asked.previewed_at,
-        "age": timesince(asked.previewed_at, now) if asked.previewed_at else "",
+        "age": _age(asked.previewed_at, now=now) if asked.previewed_at else "",
         "old": undecided and asked.previewed_at is not None and asked.previewed_at < now - OLD,
         **_archives(asked),
     }
+
+
+def _age(counted_at: datetime, *, now: datetime) -> str:
+    return timesince(counted_at, now) if now - counted_at >= timedelta(minutes=1) else "less than a minute"
 
 
 def _named(name: Callable[[str], str], counts: dict[str, int]) -> SafeString | str:
