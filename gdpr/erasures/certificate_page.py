@@ -6,15 +6,11 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from django.apps import apps
 from django.template.loader import render_to_string
 from django.utils.safestring import mark_safe
-from django.utils.text import capfirst
 
 from gdpr.describing.printable import printable
-
-ARCHIVES = "archives"
-"""What an erasure counts beside the rows of tables: files of exports that it deleted."""
+from gdpr.erasures.titles import column_title, table_title
 
 
 def as_page(certificate: Mapping[str, Any]) -> str:
@@ -47,22 +43,14 @@ def _counts(counts: Mapping[str, int]) -> Iterator[tuple[str, str, str]]:
     """What each kind of record is called, its table, and how many there were; those without any are left out."""
     for table, count in sorted(counts.items()):
         if count:
-            yield _title(table), table, f"{count:,}"
+            yield table_title(table), table, f"{count:,}"
 
 
 def _remaining(remaining: Mapping[str, int]) -> Iterator[tuple[str, str, str]]:
     """The same of what was left: which column of which records."""
     for place, count in sorted(remaining.items()):
         if count:
-            table, _, column = place.partition(".")
-            yield f"{_title(table)}: {column.replace('_', ' ')}", place, f"{count:,}"
-
-
-def _title(table: str) -> str:
-    for model in apps.get_models():
-        if model._meta.db_table == table:  # noqa: SLF001  Django's public way to a model's name
-            return str(capfirst(model._meta.verbose_name_plural))  # noqa: SLF001
-    return "Archives of exports" if table == ARCHIVES else table
+            yield column_title(place), place, f"{count:,}"
 
 
 def _moment(text: str) -> str:
