@@ -80,8 +80,9 @@ class ErasureFilters(Schema):
 def post_erasure(request: HttpRequest, erasure: ErasureIn) -> Answer:
     """Nothing is erased before two different people have approved it, who see a preview of what would be.
 
-    While a request with the same identifiers is open, or has failed, that one is the answer. 429 while the company has
-    100 open requests.
+    While a request with the same identifiers is open, or has failed, that one is the answer. 422 for identifiers (1 to
+    20, of 255 characters at the most) or a reason that break a rule, 409 for an `Idempotency-Key` that came with
+    another body, 429 while the company has 100 open requests, with when to come back.
     """
 
     def answer() -> Answer:
@@ -128,6 +129,7 @@ def get_erasure(request: HttpRequest, erasure_id: uuid.UUID) -> dict[str, Any]:
     `preview` counts by table what would be erased, and what names the person and has to stay (`remaining`). `legalHold`
     is what keeps it from running now. `progress`, `step`, `attempts` and `error` are of its job; `counts` are the rows
     that were erased, by table. Once it is completed, `subject` is null: nothing here names the person any more.
+    Its job is neither cancelled nor retried under `/v1/key/company/jobs` (403); the people who operate HyreLog do that.
     """
     return _as_json(_erasure(request, erasure_id), kept=_holds(request))
 

@@ -10,6 +10,7 @@ from django.template.loader import render_to_string
 from django.utils.safestring import mark_safe
 
 from gdpr.describing.printable import printable
+from gdpr.erasures import archives
 from gdpr.erasures.titles import column_title, table_title
 
 
@@ -30,6 +31,8 @@ def as_page(certificate: Mapping[str, Any]) -> str:
         "completed_at": _moment(body["completedAt"]),
         "repeated_at": body["repeatedAt"] and _moment(body["repeatedAt"]),
         "counts": list(_counts(body["counts"])),
+        # Archives are deleted whomever they hold.
+        "found": bool(body["records"]) or any(n for table, n in body["counts"].items() if table != archives.TABLE),
         "remaining": list(_remaining(body["remaining"] or {})),
         "events": f"{sum(one['events'] for one in body['records']):,}",
         # Ours, without a value in it; the page allows this style by its hash and no other.

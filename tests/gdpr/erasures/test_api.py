@@ -73,6 +73,7 @@ def test_a_request_is_accepted_and_shown_with_all_that_was_asked(api: Api, tenan
         ({"subject": {}, "reason": WHY}, "subject"),
         ({"subject": {"name": "Ada"}, "reason": WHY}, "subject.name"),
         ({"subject": {"actorId": ["u1", 1]}, "reason": WHY}, "subject.actorId[1]"),
+        ({"subject": {"actorId": ["u1", " \t\u3000"]}, "reason": WHY}, "subject.actorId"),
         ({"subject": {"email": "ada"}, "reason": WHY}, "subject.email"),
         ({"subject": {"actorId": ["u1", "erased-0123456789abcdef"]}, "reason": WHY}, "subject.actorId"),
         ({"subject": ADA, "reason": ""}, "reason"),
