@@ -641,6 +641,7 @@ class _Run:
         self.keys = keys
         self.json = JsonReader()
         self.company, self.version = "", 0
+        self.systems: list[str] = []
         self.erasures = _Erasures(report, system=None)
         self.certified: _Certified | None = None
         self._advance = advance
@@ -648,9 +649,11 @@ class _Run:
     def begin(self, manifest: Mapping[str, Any]) -> None:
         """Take what is needed all along from a manifest that has its form."""
         self.company, self.version = manifest["company"]["id"], manifest["schemaVersion"]
-        systems = [workspace for workspace, name in manifest["workspaces"].items() if name == "system"]
-        if self.version > 2 and len(systems) == 1:
-            self.erasures = _Erasures(self.report, system=systems[0])
+        self.systems = [workspace for workspace, name in manifest["workspaces"].items() if name == "system"]
+        if len(self.systems) != 1:
+            self.report.fault(MANIFEST, f"{len(self.systems)} workspaces are called system; each company has one")
+        elif self.version > 2:
+            self.erasures = _Erasures(self.report, system=self.systems[0])
 
     def again(self) -> _Run:
         """For reading once more what was read and checked: what it finds is told to nobody."""
@@ -1180,7 +1183,7 @@ def _events(
             yield number, None
             continue
         event = f"workspace {row['workspace_id']}, seq {row['seq']}"
-        reasons = [*_event_faults(row, run.json), *_company_faults(row, run)]
+        reasons = [*_event_faults(row, run.json), *_place_faults(row, run)]
         chain = chains.get(row["workspace_id"])
         if chain is None:
             reasons.append("the checkpoint holds no such chain")
@@ -1205,9 +1208,12 @@ def _rows(file: _File, run: _Run) -> Iterator[tuple[int, dict[str, Any] | None]]
             yield number, None
 
 
-def _company_faults(row: Mapping[str, Any], run: _Run) -> Iterator[str]:
+def _place_faults(row: Mapping[str, Any], run: _Run) -> Iterator[str]:
+    """Why an event cannot be of this company, or not of its workspace, whose name is in no hash."""
     if row["company_id"] != run.company:
         yield "is an event of another company"
+    if row["category"] == _RECORD_OF_ERASURE[0] and row["workspace_id"] not in run.systems:
+        yield "is an event of HyreLog's own, which stand in the workspace called system only"
 
 
 def _check_company(run: _Run, events: _File, chains: Mapping[str, _Chain]) -> None:
@@ -1268,7 +1274,7 @@ def _read_records(run: _Run, records: _File, chains: Mapping[str, _Chain]) -> No
         except ValueError as error:
             run.report.fault(records.name, str(error), line=number)
             continue
-        reasons = [*_event_faults(row, run.json), *_company_faults(row, run)]
+        reasons = [*_event_faults(row, run.json), *_place_faults(row, run)]
         chain = chains.get(row["workspace_id"])
         if chain is None or not run.erasures.is_record(row):
             reasons.append("is no record of an erasure in the chain of the workspace called system")

@@ -23,6 +23,7 @@ from tests.gdpr.archives import (
     export,
     proved_record,
     relist,
+    reseal,
     seal,
     zipped,
 )  # fmt: skip
@@ -290,6 +291,29 @@ def test_a_record_in_another_chain_than_the_systems(chosen: Chosen) -> None:
     assert {GONE, GONE.replace("actor", "content")} <= reasons(export(made, chosen=chosen, workspaces=names))
     both = dict.fromkeys(made.chains, "system")
     assert {GONE, GONE.replace("actor", "content")} <= reasons(export(made, chosen=chosen, workspaces=both))
+
+
+@SCOPES
+def test_an_erasure_is_not_undone_by_calling_another_workspace_system(chosen: Chosen) -> None:
+    made = company()
+    before = dict(first(made)[0])
+    made.erase(first(made)[0])
+    first(made)[0] |= before
+    first(made).append(made.chains[made.workspace(3)][0] | {"workspace_id": made.workspace(1)})
+    reseal(first(made))
+    made.chains[made.workspace(3)].clear()
+    of_ours = "is an event of HyreLog's own, which stand in the workspace called system only"
+    assert of_ours in reasons(export(made, chosen=chosen))
+    assert of_ours in reasons(export(made, chosen=chosen, schema=2))
+
+
+@pytest.mark.parametrize("called", [(), (1, 3)])
+@SCOPES
+def test_a_company_has_one_workspace_called_system(chosen: Chosen, called: tuple[int, ...]) -> None:
+    made = company()
+    names = {made.workspace(n): "system" if n in called else f"workspace {n}" for n in (1, 2, 3)}
+    found = f"{len(called)} workspaces are called system; each company has one"
+    assert reasons(export(made, chosen=chosen, workspaces=names)) == {found}
 
 
 def test_a_record_of_another_company() -> None:
