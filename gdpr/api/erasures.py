@@ -187,7 +187,7 @@ def _as_json(erasure: Erasure, *, kept: Sequence[LegalHold]) -> dict[str, Any]:
         "rejection": _rejection(erasure),
         "legalHold": blocking and _hold(blocking),
         "jobId": job and str(job.pk),
-        "progress": job.progress if job else 0.0,
+        "progress": _progress(erasure),
         "step": job and (job.step or None),
         "attempts": job.attempt if job else 0,
         "error": job and (job.error or None),
@@ -202,6 +202,13 @@ def _preview(erasure: Erasure) -> dict[str, Any] | None:
     if erasure.preview is None or erasure.previewed_at is None:
         return None
     return {**erasure.preview, "countedAt": timestamp(erasure.previewed_at)}
+
+
+def _progress(erasure: Erasure) -> float:
+    """Of its job; one that was completed once more after a restore has none."""
+    if erasure.status == Erasure.Status.COMPLETED:
+        return 1.0
+    return erasure.job.progress if erasure.job else 0.0
 
 
 def _rejection(erasure: Erasure) -> dict[str, Any] | None:

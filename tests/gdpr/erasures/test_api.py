@@ -212,7 +212,7 @@ def test_a_running_and_a_failed_one_tell_of_their_job(api: Api, tenant: Tenant) 
 def test_a_completed_one_names_nobody_and_has_its_certificate(api: Api, tenant: Tenant) -> None:
     erasure = completed(tenant)
     shown = show(api, erasure)
-    assert (shown["status"], shown["subject"]) == ("COMPLETED", None)
+    assert (shown["status"], shown["subject"], shown["progress"]) == ("COMPLETED", None, 1)
     assert shown["completedAt"] == "2026-01-31T12:00:00.000000Z"
     assert shown["certificate"] == erasure.certificate
     for listed in (shown, api.get(ERASURES).json()):
