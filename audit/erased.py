@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from audit.approvals import approved_of
-from audit.erasing import ERASED, MOST_EVENTS, PARTS, Part, erasure_of, is_record, listed_in, records_of
+from audit.erasing import ERASED, PARTS, Part, erasure_of, is_record, listed_in, records_of
 from audit.faults import Fault, gives, is_whole, readable
 from audit.models import AuditEvent, ChainHead, Company
 from audit.models.company import SYSTEM_WORKSPACE
@@ -60,16 +60,7 @@ class Record:
     @classmethod
     def read(cls, event: AuditEvent) -> "Record":
         """Raises ValueError where the event has not the form that `audit.erasing.erase` gives to records."""
-        commitments: dict[uuid.UUID, dict[Part, str]] = {}
-        for listed in listed_in(event):
-            event_id = uuid.UUID(listed.event_id)
-            parts = commitments.setdefault(event_id, {})
-            # Python reads ids in many spellings, the trigger of the database in this one only.
-            if str(event_id) != listed.event_id or not listed.commitments or parts.keys() & listed.commitments.keys():
-                raise ValueError(f"Event {event.pk} lists what is no id, an event without a part, or a part twice.")
-            parts |= listed.commitments
-        if not 0 < len(commitments) <= MOST_EVENTS:
-            raise ValueError(f"Event {event.pk} lists {len(commitments)} events; a record lists 1 to {MOST_EVENTS}.")
+        commitments = {uuid.UUID(listed.event_id): listed.commitments for listed in listed_in(event)}
         return cls(erasure_of(event), commitments)
 
 

@@ -412,6 +412,8 @@ _LISTED = _Rule(
     ),
 )
 _RECORD = {"erasureId": _UUID, "events": [_LISTED]}
+MOST_ERASED = 200
+"""Events that a record lists."""
 _CERTIFIED = {"workspaceId": _TEXT, "seq": _COUNT, "eventId": _UUID, "hash": _HASH, "events": _COUNT}
 _CERTIFICATE = {"keyId": _KEY_ID, "signature": _SIGNED, "body": {str: None}}
 _CERTIFICATE_BODY = {
@@ -439,6 +441,17 @@ def _misfits(value: Any, form: Any, path: str = "it") -> Iterator[str]:
         for name, item in value.items():
             if (named := form.get(name, form.get(str))) is not None:
                 yield from _misfits(item, named, f"{path}.{name[:80]}")
+
+
+def _misfits_of_record(payload: Any) -> Iterator[str]:
+    """Where the payload of an erasure's record has not the form of one."""
+    misfit = next(_misfits(payload, _RECORD, "payload"), None)
+    if misfit:
+        yield misfit
+    elif not 0 < len(payload["events"]) <= MOST_ERASED:
+        yield f"payload.events must be 1 to {MOST_ERASED} events"
+    elif len({item["id"] for item in payload["events"]}) < len(payload["events"]):
+        yield "payload.events must list each event once"
 
 
 # Where the bytes come from: a zip, or the folder that it was unpacked into
@@ -1088,28 +1101,26 @@ class _Erasures:
         if not _UUID.accepts(row["id"]):
             self._report.fault(file, "it records an erasure, and its id is no UUID", line=line)
             return
-        for misfit in _misfits(payload, _RECORD, "payload"):
+        for misfit in _misfits_of_record(payload):
             self._report.fault(file, f"it has not the form of the record of an erasure: {misfit}", line=line)
             return
         self._do("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", row["id"], row["seq"], payload["erasureId"], line)
         for item in payload["events"]:
             for part in item.keys() & set(_PARTS):
                 values = item["id"], part, row["seq"], item[part]
-                if not self._do("INSERT OR IGNORE INTO listed VALUES (?, ?, ?, ?)", *values):
-                    self._report.fault(file, f"it lists the {part} of event {item['id']} twice", line=line)
+                self._do("INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?)", *values)
 
-    def _do(self, statement: str, *values: Any) -> int:
-        """How many rows it wrote."""
+    def _do(self, statement: str, *values: Any) -> None:
         if sqlite3 is None:
             missing = "the erased events: this Python was built without sqlite3; take another one"
             if missing not in self._report.unchecked:
                 self._report.unchecked.append(missing)
-            return 1
+            return
         with _naming_temporary_file():
             if self._database is None:
                 self._database = sqlite3.connect("")
                 self._database.executescript(f"PRAGMA journal_mode = OFF; {_TABLES}")
-            return self._database.execute(statement, values).rowcount
+            self._database.execute(statement, values)
 
     def _all(self, statement: str) -> Iterator[tuple[Any, ...]]:
         if self._database is not None:
@@ -1157,7 +1168,7 @@ class _Certified:
             yield "the certificate names another event in this place, or another hash"
         elif (
             not erasures.is_record(row)
-            or any(_misfits(payload, _RECORD))
+            or any(_misfits_of_record(payload))
             or (payload["erasureId"], len(payload["events"])) != (self._erasure, record["events"])
         ):
             yield "the certificate says that it records another erasure, or of another number of events"
