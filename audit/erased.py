@@ -3,15 +3,17 @@
 A part that was erased names the record of it (audit.erasing). That record must be sound, list the event and the part,
 and list the commitment that stands there now. This alone would let somebody put a row back to what it was before it was
 erased, for the first time or again. So each record is also held against the events that it lists: none may be as if the
-record had never been made.
+record had never been made. And each must be of an erasure that was approved (audit.approvals).
 """
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
-from audit.erasing import ERASED, MOST_EVENTS, PARTS, Part, erasure_of, is_record, listed_in, records_of
+from audit.approvals import approved_of
+from audit.erasing import ERASED, PARTS, Part, erasure_of, is_record, listed_in, records_of
 from audit.faults import Fault, gives, is_whole, readable
 from audit.models import AuditEvent, ChainHead, Company
 from audit.models.company import SYSTEM_WORKSPACE
@@ -58,16 +60,7 @@ class Record:
     @classmethod
     def read(cls, event: AuditEvent) -> "Record":
         """Raises ValueError where the event has not the form that `audit.erasing.erase` gives to records."""
-        commitments: dict[uuid.UUID, dict[Part, str]] = {}
-        for listed in listed_in(event):
-            event_id = uuid.UUID(listed.event_id)
-            parts = commitments.setdefault(event_id, {})
-            # Python reads ids in many spellings, the trigger of the database in this one only.
-            if str(event_id) != listed.event_id or not listed.commitments or parts.keys() & listed.commitments.keys():
-                raise ValueError(f"Event {event.pk} lists what is no id, an event without a part, or a part twice.")
-            parts |= listed.commitments
-        if not 0 < len(commitments) <= MOST_EVENTS:
-            raise ValueError(f"Event {event.pk} lists {len(commitments)} events; a record lists 1 to {MOST_EVENTS}.")
+        commitments = {uuid.UUID(listed.event_id): listed.commitments for listed in listed_in(event)}
         return cls(erasure_of(event), commitments)
 
 
@@ -80,6 +73,15 @@ class Erasures:
         self._reach = 0
         self._at_hand: dict[uuid.UUID, Record | str] = {}  # what was asked for last is the last
         self._listed = 0
+        self._approved: set[str] = set()
+
+    def ask_for_approvals(self, events: Iterable[AuditEvent]) -> None:
+        """Ask, before `faults_of_record`, which erasures were approved of those that the records among events name."""
+        named = set()
+        for event in filter(is_record, events):
+            with suppress(ValueError):
+                named.add(erasure_of(event))
+        self._approved = approved_of(self._company, named)
 
     def faults_of_part(self, event: AuditEvent, part: Part) -> Iterator[str]:
         """Why a part with marks does not stand as the record that it names says; tells of it where it does."""
@@ -110,6 +112,8 @@ class Erasures:
         except ValueError:
             yield _fault(event, "it has not the form of an erasure's record")
             return
+        if record.erasure_id not in self._approved:
+            yield _fault(event, f"it records an erasure by request {record.erasure_id}, which nobody here approved")
         rows = _marked(record)
         named = {Marks.on(row, part).record_id for row in rows.values() for part in PARTS}
         seqs = self._seqs(named - {None, event.pk})

@@ -12,6 +12,7 @@ in the chain names the event and the part.
 
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ COLUMNS: Mapping[Part, tuple[str, ...]] = {
     "content": ("target", "payload", "metadata", "changes", "context"),
 }
 """The columns of an event that each part consists of."""
+_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""A UUID in the one spelling that the database's trigger and the verifier of archives read, too."""
+_COMMITMENT = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,19 +161,42 @@ def records_of(company: Company) -> Any:
     return AuditEvent.objects.filter(whose).order_by("seq")
 
 
-def listed_in(record: AuditEvent) -> Iterator[Listed]:
-    """The events that a record names; raises ValueError where it has not the form of one."""
-    try:
-        for item in (record.payload or {})["events"]:
-            commitments = {part: str(item[part]) for part in PARTS if part in item}
-            yield Listed(str(item["id"]), commitments, item["replaced"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"Event {record.pk} has not the form of an erasure's record.") from error
+def listed_in(record: AuditEvent) -> list[Listed]:
+    """The events that a record names; raises ValueError where it has not the form of one (docs/archive.md)."""
+    return _read(record)[1]
 
 
 def erasure_of(record: AuditEvent) -> str:
     """The id of the erasure that a record belongs to; raises ValueError where it has not the form of one."""
-    try:
-        return str(uuid.UUID((record.payload or {})["erasureId"]))
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"Event {record.pk} has not the form of an erasure's record.") from error
+    return _read(record)[0]
+
+
+def _read(record: AuditEvent) -> tuple[str, list[Listed]]:
+    payload: Any = record.payload
+    if isinstance(payload, dict) and payload.keys() == {"erasureId", "events"} and _is_id(payload["erasureId"]):
+        events = payload["events"]
+        if isinstance(events, list) and 0 < len(events) <= MOST_EVENTS and all(map(_is_listed, events)):
+            listed = [Listed(item["id"], {p: item[p] for p in PARTS if p in item}, item["replaced"]) for item in events]
+            if len({one.event_id for one in listed}) == len(listed):
+                return payload["erasureId"], listed
+    raise ValueError(f"Event {record.pk} has not the form of an erasure's record.")
+
+
+def _is_listed(item: Any) -> bool:
+    return (
+        isinstance(item, dict)
+        and {"id", "replaced"} < item.keys() <= {"id", "replaced", *PARTS}
+        and _is_id(item["id"])
+        and all(_matches(_COMMITMENT, item[part]) for part in PARTS if part in item)
+        and isinstance(item["replaced"], dict)
+        and item["replaced"].keys() <= {column for columns in COLUMNS.values() for column in columns}
+        and all(isinstance(ns, list) and all(type(n) is int and n >= 0 for n in ns) for ns in item["replaced"].values())
+    )
+
+
+def _is_id(value: Any) -> bool:
+    return _matches(_ID, value)
+
+
+def _matches(pattern: re.Pattern[str], value: Any) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None

@@ -8,10 +8,12 @@ from django.db.models import OuterRef, Q, Subquery, TextField
 from django.db.models.functions import Cast, Concat, Length
 
 from audit import chain
+from audit.drafts import SYSTEM_CATEGORY
 from audit.erased import Erasures, Marks, Told
 from audit.erasing import PARTS, is_record
 from audit.faults import Fault, has_its_hash, is_sealed, readable
 from audit.models import AuditEvent, ChainHead, Workspace
+from audit.models.company import SYSTEM_WORKSPACE
 
 PART_ROWS = 1_000
 PART_CHARACTERS = 8 * 1024 * 1024
@@ -47,11 +49,16 @@ def verify(
     What the records list is looked at where they stand: parts that should be erased and are back, in whatever workspace
     of the company, are faults that the verification of its `system` workspace finds.
     """
-    head = ChainHead.objects.get(workspace=workspace)
+    head = ChainHead.objects.filter(workspace=workspace).first()
+    if head is None:
+        yield Fault(str(workspace.id), 0, None, "missing: the chain has no head, which says how far it must reach")
+        return
     erasures = Erasures(workspace.company, told=erased)
     seq, prev_hash = 0, chain.GENESIS
     for part in _parts(workspace, up_to=head.seq):
         events = readable([link.id for link in part])
+        if workspace.is_system:
+            erasures.ask_for_approvals(events.values())
         for link in part:
             if link.seq != seq + 1:
                 yield Fault(str(workspace.id), seq + 1, None, f"missing: the next event that exists has seq {link.seq}")
@@ -94,7 +101,7 @@ def _links(workspace: Workspace, *, up_to: int) -> Iterator[_Link]:
 
 def _event_faults(workspace: Workspace, link: _Link, event: AuditEvent | None, erasures: Erasures) -> Iterator[Fault]:
     """What is wrong with an event, and with what it records as erased."""
-    reasons = [*_own_faults(event, erasures)]
+    reasons = [*_own_faults(event, erasures), *_misplaced(workspace, event)]
     for reason in reasons:
         yield _fault(workspace, link, reason)
     if event and not reasons and workspace.is_system and is_record(event):
@@ -112,6 +119,15 @@ def _own_faults(event: AuditEvent | None, erasures: Erasures) -> Iterator[str]:
             yield f"its {part} was altered: it does not match its commitment"
     if not has_its_hash(event):
         yield "its envelope was altered: it does not match its hash"
+
+
+def _misplaced(workspace: Workspace, event: AuditEvent | None) -> Iterator[str]:
+    """Why an event cannot be of this workspace, whose name and company are in no hash."""
+    if event and event.company_id != workspace.company_id:
+        yield f"it is an event of company {event.company_id}, and its workspace is another one's"
+    if event and event.category == SYSTEM_CATEGORY and not workspace.is_system:
+        only = f"HyreLog records what it did in the workspace `{SYSTEM_WORKSPACE}` only"
+        yield f"{only}: this one was renamed, or the event is forged"
 
 
 def _outside(workspace: Workspace) -> Iterator[Fault]:

@@ -413,6 +413,8 @@ _LISTED = _Rule(
     ),
 )
 _RECORD = {"erasureId": _UUID, "events": [_LISTED]}
+MOST_ERASED = 200
+"""Events that a record lists."""
 _CERTIFIED = {"workspaceId": _TEXT, "seq": _COUNT, "eventId": _UUID, "hash": _HASH, "events": _COUNT}
 _CERTIFICATE = {"keyId": _KEY_ID, "signature": _SIGNED, "body": {str: None}}
 _CERTIFICATE_BODY = {
@@ -442,6 +444,17 @@ def _misfits(value: Any, form: Any, path: str = "it") -> Iterator[str]:
         for name, item in value.items():
             if (named := form.get(name, form.get(str))) is not None:
                 yield from _misfits(item, named, f"{path}.{name[:80]}")
+
+
+def _misfits_of_record(payload: Any) -> Iterator[str]:
+    """Where the payload of an erasure's record has not the form of one."""
+    misfit = next(_misfits(payload, _RECORD, "payload"), None)
+    if misfit:
+        yield misfit
+    elif not 0 < len(payload["events"]) <= MOST_ERASED:
+        yield f"payload.events must be 1 to {MOST_ERASED} events"
+    elif len({item["id"] for item in payload["events"]}) < len(payload["events"]):
+        yield "payload.events must list each event once"
 
 
 # Where the bytes come from: a zip, or the folder that it was unpacked into
@@ -644,6 +657,7 @@ class _Run:
         self.keys = keys
         self.json = JsonReader()
         self.company, self.version = "", 0
+        self.systems: list[str] = []
         self.erasures = _Erasures(report, system=None)
         self.certified: _Certified | None = None
         self._advance = advance
@@ -651,9 +665,11 @@ class _Run:
     def begin(self, manifest: Mapping[str, Any]) -> None:
         """Take what is needed all along from a manifest that has its form."""
         self.company, self.version = manifest["company"]["id"], manifest["schemaVersion"]
-        systems = [workspace for workspace, name in manifest["workspaces"].items() if name == "system"]
-        if self.version > 2 and len(systems) == 1:
-            self.erasures = _Erasures(self.report, system=systems[0])
+        self.systems = [workspace for workspace, name in manifest["workspaces"].items() if name == "system"]
+        if len(self.systems) != 1:
+            self.report.fault(MANIFEST, f"{len(self.systems)} workspaces are called system; each company has one")
+        elif self.version > 2:
+            self.erasures = _Erasures(self.report, system=self.systems[0])
 
     def again(self) -> _Run:
         """For reading once more what was read and checked: what it finds is told to nobody."""
@@ -1088,28 +1104,26 @@ class _Erasures:
         if not _UUID.accepts(row["id"]):
             self._report.fault(file, "it records an erasure, and its id is no UUID", line=line)
             return
-        for misfit in _misfits(payload, _RECORD, "payload"):
+        for misfit in _misfits_of_record(payload):
             self._report.fault(file, f"it has not the form of the record of an erasure: {misfit}", line=line)
             return
         self._do("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", row["id"], row["seq"], payload["erasureId"], line)
         for item in payload["events"]:
             for part in item.keys() & set(_PARTS):
                 values = item["id"], part, row["seq"], item[part]
-                if not self._do("INSERT OR IGNORE INTO listed VALUES (?, ?, ?, ?)", *values):
-                    self._report.fault(file, f"it lists the {part} of event {item['id']} twice", line=line)
+                self._do("INSERT OR REPLACE INTO listed VALUES (?, ?, ?, ?)", *values)
 
-    def _do(self, statement: str, *values: Any) -> int:
-        """How many rows it wrote."""
+    def _do(self, statement: str, *values: Any) -> None:
         if sqlite3 is None:
             missing = "the erased events: this Python was built without sqlite3; take another one"
             if missing not in self._report.unchecked:
                 self._report.unchecked.append(missing)
-            return 1
+            return
         with _naming_temporary_file():
             if self._database is None:
                 self._database = sqlite3.connect("")
                 self._database.executescript(f"PRAGMA journal_mode = OFF; {_TABLES}")
-            return self._database.execute(statement, values).rowcount
+            self._database.execute(statement, values)
 
     def _all(self, statement: str) -> Iterator[tuple[Any, ...]]:
         if self._database is not None:
@@ -1161,7 +1175,7 @@ class _Certified:
             yield "the certificate names another event in this place, or another hash"
         elif (
             not erasures.is_record(row)
-            or any(_misfits(payload, _RECORD))
+            or any(_misfits_of_record(payload))
             or (payload["erasureId"], len(payload["events"])) != (self._erasure, record["events"])
         ):
             yield "the certificate says that it records another erasure, or of another number of events"
@@ -1194,7 +1208,7 @@ def _events(
             yield number, None
             continue
         event = f"workspace {row['workspace_id']}, seq {row['seq']}"
-        reasons = [*_event_faults(row, run.json), *_company_faults(row, run)]
+        reasons = [*_event_faults(row, run.json), *_place_faults(row, run)]
         chain = chains.get(row["workspace_id"])
         if chain is None:
             reasons.append("the checkpoint holds no such chain")
@@ -1219,9 +1233,12 @@ def _rows(file: _File, run: _Run) -> Iterator[tuple[int, dict[str, Any] | None]]
             yield number, None
 
 
-def _company_faults(row: Mapping[str, Any], run: _Run) -> Iterator[str]:
+def _place_faults(row: Mapping[str, Any], run: _Run) -> Iterator[str]:
+    """Why an event cannot be of this company, or not of its workspace, whose name is in no hash."""
     if row["company_id"] != run.company:
         yield "is an event of another company"
+    if row["category"] == _RECORD_OF_ERASURE[0] and row["workspace_id"] not in run.systems:
+        yield "is an event of HyreLog's own, which stand in the workspace called system only"
 
 
 def _check_company(run: _Run, events: _File, chains: Mapping[str, _Chain]) -> None:
@@ -1282,7 +1299,7 @@ def _read_records(run: _Run, records: _File, chains: Mapping[str, _Chain]) -> No
         except ValueError as error:
             run.report.fault(records.name, str(error), line=number)
             continue
-        reasons = [*_event_faults(row, run.json), *_company_faults(row, run)]
+        reasons = [*_event_faults(row, run.json), *_place_faults(row, run)]
         chain = chains.get(row["workspace_id"])
         if chain is None or not run.erasures.is_record(row):
             reasons.append("is no record of an erasure in the chain of the workspace called system")

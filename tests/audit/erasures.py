@@ -12,6 +12,7 @@ from audit.drafts import SYSTEM_CATEGORY, Draft
 from audit.erasing import ERASED, Replacement
 from audit.models import AuditEvent, Company, Workspace
 from audit.verification import verify
+from gdpr.models import Erasure, ErasureApproval
 from tests.conftest import NOON, set_append_only
 
 FIRST, SECOND = uuid.UUID(int=1), uuid.UUID(int=2)
@@ -24,9 +25,20 @@ FORGED = {"actor": {"id": "mallory"}, "actor_salt": None, "actor_fresh_salt": SA
 """What a forger puts into an event, to name what they say is the record of its erasure."""
 
 
+def approve(company: Company, request: uuid.UUID = FIRST) -> None:
+    """Have two people approve a request, unless they did."""
+    moments = {"created_at": NOON, "due_at": NOON, "started_at": NOON}
+    asked = {"subject": {"actorId": ["u1"]}, "key": str(request), "reason": "asked", "requested_by": "a test"}
+    fields = {"company": company, "status": "PROCESSING", **moments, **asked}
+    erasure, made = Erasure.objects.get_or_create(pk=request, defaults=fields)
+    for user_id in (1, 2) if made else ():
+        ErasureApproval.objects.create(company=company, erasure=erasure, user_id=user_id, approved_by="op", at=NOON)
+
+
 @transaction.atomic
 def erase(company: Company, *events: AuditEvent, request: uuid.UUID = FIRST, **values: Any) -> AuditEvent:
     """Put these values into the events; returns the record."""
+    approve(company, request)
     replaced = {column: [0] for column in values}
     fresh = AuditEvent.objects.filter(pk__in=[event.pk for event in events]).order_by("pk")
     replacements = [Replacement(event, values, replaced) for event in fresh]
@@ -36,6 +48,7 @@ def erase(company: Company, *events: AuditEvent, request: uuid.UUID = FIRST, **v
 @transaction.atomic
 def pretend(workspace: Workspace, payload: Mapping[str, Any] | None, *, action: str = ERASED) -> AuditEvent:
     """Append to a chain what may look like a record, past `erase`."""
+    approve(workspace.company)
     draft = Draft(category=SYSTEM_CATEGORY, action=action, payload=payload)
     return recording.record(workspace=workspace, drafts=[draft], now=NOON)[0]
 

@@ -6,11 +6,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.db.models import Q
+from django.db.models.functions import Coalesce
 from tqdm import tqdm
 
 from audit.erasing import PARTS, Part
 from audit.management.workspaces import chosen_workspace
-from audit.models import ChainHead
+from audit.models import Company, Workspace
 from audit.models.company import SYSTEM_WORKSPACE
 from audit.verification import verify
 
@@ -26,16 +27,20 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
-        heads = ChainHead.objects.select_related("workspace__company").order_by("workspace_id")
+        workspaces, companies = Workspace.objects.select_related("company"), Company.objects.all()
         if options["workspace"]:
             chosen = chosen_workspace(options["workspace"])
-            recording = Q(workspace__company=chosen.company_id, workspace__name=SYSTEM_WORKSPACE)
-            heads = heads.filter(Q(workspace=chosen) | recording)
+            recording = Q(company=chosen.company_id, name=SYSTEM_WORKSPACE)
+            workspaces = workspaces.filter(Q(pk=chosen.pk) | recording)
+            companies = companies.filter(pk=chosen.company_id)
         faults, events, chains = 0, 0, 0
         erased = _Erased()
-        for head in heads:
-            with tqdm(total=head.seq, unit="event", desc=f"{head.workspace.company}/{head.workspace}") as bar:
-                for fault in verify(head.workspace, advance=bar.update, erased=erased.count):
+        for company in companies.exclude(workspaces__name=SYSTEM_WORKSPACE).order_by("pk"):
+            faults += 1
+            self.stderr.write(f"FAULT company {company.pk}: missing: it has no workspace `{SYSTEM_WORKSPACE}`")
+        for workspace in workspaces.annotate(reach=Coalesce("chain_head__seq", 0)).order_by("pk"):
+            with tqdm(total=workspace.reach, unit="event", desc=f"{workspace.company}/{workspace}") as bar:
+                for fault in verify(workspace, advance=bar.update, erased=erased.count):
                     faults += 1
                     bar.write(f"FAULT {fault}", file=sys.stderr)
                 events, chains = events + int(bar.n), chains + 1

@@ -1,4 +1,4 @@
-"""An approved erasure without those who approve it, and the steps of its job."""
+"""An approved erasure without the way there, and the steps of its job."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from audit.models import AuditEvent, Company
 from audit.personal_data import Erasable
 from audit.verification import verify
 from gdpr.erasures.requesting import ERASE
-from gdpr.models import Erasure
+from gdpr.models import Erasure, ErasureApproval
 from gdpr.requesting import scope_key
 from gdpr.subjects import Subject
 from jobs.enqueueing import enqueue
@@ -44,7 +44,10 @@ def asked(company: Company, person: Subject = ADA, **fields: Any) -> Erasure:
     now = timezone.now()
     said = {"reason": "They asked.", "requested_by": "a test", "created_at": now, "due_at": now} | fields
     whom = {"subject": person.as_json(), "key": scope_key(person)}
-    return Erasure.objects.create(company=company, status="APPROVED", **said, **whom)
+    erasure = Erasure.objects.create(company=company, status="APPROVED", **said, **whom)
+    for user_id in (1, 2):
+        ErasureApproval.objects.create(company=company, erasure=erasure, user_id=user_id, approved_by="op", at=now)
+    return erasure
 
 
 def approved(company: Company, person: Subject = ADA, **fields: Any) -> Erasure:
