@@ -49,8 +49,13 @@ class Event:
     """An event as a record lists it: which of its values were replaced, by column."""
 
     id: uuid.UUID
-    parts: tuple[erasing.Part, ...]
+    commitments: Mapping[erasing.Part, str]
+    """The fresh one of each part that was erased."""
     replaced: Mapping[str, Sequence[int]]
+
+    def replaced_in(self, part: erasing.Part) -> dict[str, Sequence[int]]:
+        """What was replaced in the columns of a part."""
+        return {column: self.replaced[column] for column in erasing.COLUMNS[part] if column in self.replaced}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +151,12 @@ def read_event(sent: Any, where: str) -> Event:
     parts = tuple(part for part in erasing.PARTS if part in sent)
     if not parts:
         raise ValueError(f"{where} must have at least one of the fields {' and '.join(erasing.PARTS)}")
-    for part in parts:
-        checked.matching(sent[part], f"{where}.{part}", "[0-9a-f]{64}")
+    commitments = {part: checked.matching(sent[part], f"{where}.{part}", "[0-9a-f]{64}") for part in parts}
     replaced = _replaced(sent["replaced"], f"{where}.replaced")
     known = [column for part in parts for column in erasing.COLUMNS[part]]
     if others := replaced.keys() - set(known):
         raise ValueError(f"{where}.replaced names {min(others)[:80]!r}; known there are {', '.join(known)}")
-    return Event(checked.uuid_of(sent["id"], f"{where}.id"), parts, replaced)
+    return Event(checked.uuid_of(sent["id"], f"{where}.id"), commitments, replaced)
 
 
 def _row(sent: Any) -> Row:

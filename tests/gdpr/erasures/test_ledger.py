@@ -81,7 +81,7 @@ def test_it_holds_the_erasure_its_records_and_its_rows(tenant: Tenant, erasure: 
     made = list(erasing.records_of(tenant.company))
     assert [(one.id, one.seq) for one in records if isinstance(one, Record)] == [(one.pk, one.seq) for one in made]
     (event,) = records[1].events if isinstance(records[1], Record) else ()
-    assert (event.parts, event.replaced) == (("actor", "content"), {"actor": (1, 3), "payload": (1,)})
+    assert (tuple(event.commitments), event.replaced) == (("actor", "content"), {"actor": (1, 3), "payload": (1,)})
     assert row == Row("webhooks_webhook", "0190", {"description": (0,)})
     assert isinstance(signature, Signature)
 
@@ -275,4 +275,4 @@ def test_a_record_lists_events_in_the_form_of_the_ledger(tenant: Tenant) -> None
     record = erase_events(requested(tenant.company), event)
     record = AuditEvent.objects.get(pk=record.pk)
     (listed,) = [ledger_lines.read_event(one, "it") for one in (record.payload or {})["events"]]
-    assert (listed.id, listed.parts) == (event.pk, ("actor", "content"))
+    assert (listed.id, tuple(listed.commitments)) == (event.pk, ("actor", "content"))

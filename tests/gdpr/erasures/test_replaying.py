@@ -2,6 +2,7 @@
 
 import io
 import uuid
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from gdpr.erasures.known import gathering
 from gdpr.erasures.repeated import Repeated
 from gdpr.erasures.replaying import Replay
 from gdpr.models import ErasedRow, Erasure, ErasureApproval
+from gdpr.subjects import Subject
 from jobs.enqueueing import enqueue
 from jobs.models import Job
 from tests.conftest import NOON, Tenant, draft
 from tests.gdpr.erasures.engine import ADA, BOB, erased
+from tests.gdpr.erasures.erased import erase_events, requested
 from tests.gdpr.erasures.restoring import (
     faults,
     forget,
@@ -100,6 +103,49 @@ def test_two_erasures_of_one_event_are_repeated_in_their_order(tenant: Tenant, f
         assert not any(one.changed for one in replay())
 
 
+@pytest.mark.parametrize("fields", [OF_BOTH, NAMES], ids=["values", "names, by which numbers move"])
+def test_erasures_that_have_replaced_each_other_in_any_order_are_left_alone(
+    tenant: Tenant, fields: dict[str, Any]
+) -> None:
+    """A request that failed learns the pseudonym of another one, and goes on after it."""
+    people = (ADA, Subject(actor_ids=("ada",)), Subject(actor_ids=("bob",), emails=("ada@example.com",)))
+    for order in sorted(set(permutations((0, 1, 2, 0)))):
+        (event,) = tenant.record(draft(**fields))
+        asked = [requested(tenant.company, person=person) for person in people]
+        names: tuple[str, ...] = ()
+        for number in order:
+            erasure, event = asked[number], AuditEvent.objects.get(pk=event.pk)
+            ids = (*people[number].actor_ids, *names)
+            erasure.subject = Subject(actor_ids=ids, emails=people[number].emails).as_json()
+            if erasure.person().matches([event.actor, event.payload]):
+                erase_events(erasure, event)
+                names = (*names, erasure.pseudonym)
+    healthy = rows_of(AuditEvent.objects.all())
+    for how in ({}, {"every_table": True}):
+        assert not any(one.changed for one in replay(**how))
+    assert rows_of(AuditEvent.objects.all()) == healthy
+    assert faults(tenant.company) == []
+
+
+@pytest.mark.parametrize("fields", [OF_BOTH, NAMES], ids=["values", "names, by which numbers move"])
+def test_what_is_back_of_erasures_that_have_replaced_each_other_is_erased_again(
+    tenant: Tenant, fields: dict[str, Any]
+) -> None:
+    (event,) = tenant.record(draft(**fields))
+    before = everything(tenant)
+    first = erased(tenant.company, Subject(actor_ids=("ada",)))
+    between = everything(tenant)
+    both = Subject(actor_ids=(first.pseudonym, "bob"), emails=("bob@example.com", "ada@example.com"))
+    erased(tenant.company, both)
+    for rows in (before, between, before):
+        put_back_events(rows)
+        replay()
+        after = AuditEvent.objects.get(pk=event.pk)
+        assert not any(person.matches([after.actor, after.payload]) for person in (ADA, BOB))
+        assert faults(tenant.company) == []
+        assert not any(one.changed for one in replay())
+
+
 def test_one_that_stands_as_it_must_but_names_a_record_before_the_latest_is_recorded_anew(tenant: Tenant) -> None:
     events = tenant.record(draft(**OF_ADA))
     before = everything(tenant)
@@ -116,7 +162,7 @@ def test_one_that_stands_as_it_must_but_names_a_record_before_the_latest_is_reco
 
 
 def test_an_erasure_that_came_before_the_replay_does_not_hide_that_another_is_missing(tenant: Tenant) -> None:
-    (event,) = tenant.record(draft(**NAMES))
+    (event,) = tenant.record(draft(**OF_BOTH))
     before = everything(tenant)
     erased(tenant.company)
     put_back_events(before)
