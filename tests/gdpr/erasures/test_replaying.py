@@ -13,6 +13,7 @@ from audit import erasing
 from audit.models import AuditEvent
 from gdpr import storage
 from gdpr.erasures import holds, ledger
+from gdpr.erasures.completing_again import UNKNOWN_NAME
 from gdpr.erasures.known import gathering
 from gdpr.erasures.repeated import Repeated
 from gdpr.erasures.replaying import Replay
@@ -209,6 +210,20 @@ def test_a_part_without_any_value_that_was_listed_is_not_repeated_for_ever(tenan
     assert not replay()[0].changed
 
 
+def test_large_events_are_repeated_in_transactions_of_bounded_size(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gdpr.erasures.replaying.MOST_CHARACTERS", 400)
+    tenant.record(*[draft(payload={"to": "ada@example.com", "text": "x" * size}) for size in (10, 10, 900, 900)])
+    before = everything(tenant)
+    erased(tenant.company)
+    put_back_events(before)
+    assert figures(replay()[0]) == (4, 0, 0)
+    _, *made = erasing.records_of(tenant.company)
+    assert [len(list(erasing.listed_in(record))) for record in made] == [2, 1, 1]
+    assert figures(replay()[0]) == (0, 4, 0)
+
+
 def test_what_the_database_does_not_have_is_counted(tenant: Tenant) -> None:
     kept, gone = tenant.record(draft(**OF_ADA), draft(**OF_ADA))
     (before, _) = everything(tenant)
@@ -360,12 +375,12 @@ def test_an_erasure_that_the_database_does_not_know_is_known_again(tenant: Tenan
     made = completed_by(replay()[0])
     assert (made.status, made.subject, made.key, made.pseudonym) == ("COMPLETED", None, "", erasure.pseudonym)
     assert (made.requested_by, made.created_at, made.due_at, made.counts) == (
-        erasure.requested_by,
+        UNKNOWN_NAME,
         erasure.created_at,
         erasure.due_at,
         erasure.counts,
     )
-    assert [(one.user_id, one.approved_by) for one in made.approvals.all()] == [(7, "olga")]
+    assert [(one.user_id, one.approved_by) for one in made.approvals.all()] == [(7, UNKNOWN_NAME)]
     assert ErasedRow.objects.get().replaced == {"description": [0]}
     assert Webhook.objects.get().description == erasure.pseudonym
     assert made.certificate
