@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import IO, Any
 
 from audit.chain import timestamp
@@ -58,6 +59,7 @@ class Known:
     """When its first record was made, or it was completed: the order in which erasures are repeated."""
     header: Header | None = None
     pseudonym: str | None = None
+    completed_at: datetime | None = None
 
 
 class Gathered:
@@ -89,7 +91,7 @@ class Gathered:
                         self._note_row(erasure, line)
         assert header is not None  # noqa: S101  `read` ends with a header, or raises
         known = self._of(header.erasure_id, header.company_id, since or timestamp(header.completed_at))
-        known.header, known.pseudonym = header, header.pseudonym
+        known.header, known.pseudonym, known.completed_at = header, header.pseudonym, header.completed_at
         return header
 
     def take_record(self, record: AuditEvent) -> None:
@@ -121,11 +123,12 @@ class Gathered:
 
     def take_erasure(self, erasure: Erasure) -> None:
         """Take in what this database knows of an erasure; one of which there is nothing to repeat says nothing."""
-        if known := self._known.get(erasure.pk):
-            known.pseudonym = known.pseudonym or erasure.pseudonym
-        elif erasure.completed_at:
+        known = self._known.get(erasure.pk)
+        if known is None and erasure.completed_at:
             known = self._of(erasure.pk, erasure.company_id, timestamp(erasure.completed_at))
-            known.pseudonym = erasure.pseudonym
+        if known:
+            known.pseudonym = known.pseudonym or erasure.pseudonym
+            known.completed_at = known.completed_at or erasure.completed_at
 
     def _of(self, erasure_id: uuid.UUID, company_id: uuid.UUID, since: str) -> Known:
         known = self._known.setdefault(erasure_id, Known(erasure_id, company_id, since))

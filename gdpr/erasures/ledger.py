@@ -3,8 +3,8 @@
 A backup that was made before an erasure brings the person back, and takes with it what the database knew of the
 erasure. So that is kept outside of the database too, in EXPORT_STORAGE: which events, which of their values by number
 (gdpr.erasures.values), and the pseudonym. It holds no identifier of the person, and nothing that was erased. Nor does
-it name whoever asked for it or approved it, but for the numbers of accounts: no later erasure changes a ledger, and that
-one may be of one of them.
+it name whoever asked for it or approved it, but for the numbers of accounts: no later erasure changes a ledger, and
+that one may be of one of them.
 
 One JSON object a line: the header, a line for each record in the chain, a line for each other row, and the signature
 of the SHA-256 of all bytes before it.

@@ -176,10 +176,11 @@ class _OfCompany:
 
     def _repeat_rows(self, known: Known) -> None:
         mine = self.found[str(known.erasure_id)]
+        until = known.completed_at or self.replay.clock()
         tables = {table.table: table for table in erasable()}
         for name, listed in self.replay.gathered.rows_of(known, most=BATCH):
             table = tables.get(name)
-            keys = keys_of(table, self.company, listed) if table else []
+            keys = keys_of(table, self.company, listed, until=until) if table else []
             mine.rows_absent += len(listed) - len(keys)
             if table and self.replay.dry_run:
                 mine.rows += self._batches(known, listed).count(table, keys)

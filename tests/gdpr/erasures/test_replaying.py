@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth import get_user_model
+from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 
 from audit import erasing
@@ -352,6 +355,22 @@ def test_a_number_that_now_is_the_key_of_another_company_s_row_means_none(tenant
     (one,) = replay(every_table=True)
     assert (one.rows, one.rows_absent) == (0, 1)
     assert Webhook.objects.get(pk=mine.pk).description == "of somebody else"
+
+
+def test_a_number_that_was_given_once_more_after_the_erasure_is_another_row(tenant: Tenant) -> None:
+    webhook, _ = Webhook.objects.register(company=tenant.company, url="https://example.com/")
+    user = get_user_model().objects.create(username="op")
+    kind = ContentType.objects.get_for_model(Webhook)
+    known = {"user": user, "content_type": kind, "object_id": str(webhook.pk), "action_flag": CHANGE}
+    entry = LogEntry.objects.create(**known, object_repr="of ada@example.com")
+    before = rows_of(LogEntry.objects.all())
+    erasure = erased(tenant.company)
+    put_back(LogEntry, before)
+    assert [(one.rows, one.rows_absent) for one in replay(every_table=True)] == [(1, 0)]
+    assert LogEntry.objects.get().object_repr == erasure.pseudonym
+    LogEntry.objects.filter(pk=entry.pk).update(object_repr="of somebody else", action_time=timezone.now())
+    assert [(one.rows, one.rows_absent) for one in replay(every_table=True)] == [(0, 1)]
+    assert LogEntry.objects.get().object_repr == "of somebody else"
 
 
 def completed_by(one: Repeated) -> Erasure:
