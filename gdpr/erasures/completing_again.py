@@ -13,6 +13,7 @@ from gdpr.erasures.ledger_lines import Header
 from gdpr.models import ErasedRow, Erasure, ErasureApproval
 
 UNKNOWN_REASON = "Not known any more: this request was made after the backup that was restored. See its ledger."
+UNKNOWN_NAME = "unknown (from the ledger, which names nobody)"
 
 
 def erasure_of(known: Known, company: Company) -> Erasure:
@@ -20,9 +21,10 @@ def erasure_of(known: Known, company: Company) -> Erasure:
     if kept := Erasure.objects.of(company).filter(pk=known.erasure_id).first():
         return kept
     made = Erasure(pk=known.erasure_id, company=company, status=Erasure.Status.COMPLETED, reason=UNKNOWN_REASON)
+    made.requested_by = UNKNOWN_NAME
     made.pseudonym = known.pseudonym or made.pseudonym
     if header := known.header:
-        made.requested_by, made.created_at, made.due_at = header.requested_by, header.requested_at, header.due_at
+        made.created_at, made.due_at = header.requested_at, header.due_at
         made.started_at, made.completed_at, made.counts = header.started_at, header.completed_at, dict(header.counts)
     return made
 
@@ -59,7 +61,9 @@ def _save(erasure: Erasure, header: Header) -> bool:
 
 def _approve(erasure: Erasure, header: Header) -> None:
     approvals = [
-        ErasureApproval(company=erasure.company, erasure=erasure, user_id=one.user_id, approved_by=one.by, at=one.at)
+        ErasureApproval(
+            company=erasure.company, erasure=erasure, user_id=one.user_id, approved_by=UNKNOWN_NAME, at=one.at
+        )
         for one in header.approvals
     ]
     ErasureApproval.objects.bulk_create(approvals, ignore_conflicts=True)  # those that were there before stay

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import IO, Any
 
 from audit.chain import timestamp
@@ -23,11 +24,12 @@ from gdpr.models import ErasedRow, Erasure
 
 _SCHEMA = """
 CREATE TABLE listed (
-    event TEXT, erasure TEXT, at TEXT, seq INTEGER, parts TEXT, replaced TEXT, PRIMARY KEY (event, erasure)
+    event TEXT, erasure TEXT, part TEXT, at TEXT, seq INTEGER, replaced TEXT, PRIMARY KEY (event, erasure, part)
 ) WITHOUT ROWID;
 CREATE INDEX listed_by ON listed (erasure, event);
 CREATE TABLE recorded (
-    event TEXT, part TEXT, erasure TEXT, seq INTEGER, record TEXT, PRIMARY KEY (event, part, erasure)
+    event TEXT, part TEXT, seq INTEGER, erasure TEXT, record TEXT, commitment TEXT, replaced TEXT,
+    PRIMARY KEY (event, part, seq)
 ) WITHOUT ROWID;
 CREATE TABLE erased_row (
     erasure TEXT, "table" TEXT, "key" TEXT, replaced TEXT, PRIMARY KEY (erasure, "table", "key")
@@ -35,15 +37,12 @@ CREATE TABLE erased_row (
 """
 _LIST = """
 INSERT INTO listed VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
-SET at = excluded.at, seq = excluded.seq, parts = excluded.parts, replaced = excluded.replaced
+SET at = excluded.at, seq = excluded.seq, replaced = excluded.replaced
 WHERE (excluded.at, excluded.seq) < (listed.at, listed.seq)
 """
-_RECORD = """
-INSERT INTO recorded VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq, record = excluded.record
-WHERE excluded.seq > recorded.seq
-"""
+_RECORD = "INSERT OR IGNORE INTO recorded VALUES (?, ?, ?, ?, ?, ?, ?)"
 _FIRST_LISTED = """
-SELECT event FROM listed AS mine WHERE erasure = ? AND event > ? AND NOT EXISTS (
+SELECT DISTINCT event FROM listed AS mine WHERE erasure = ? AND event > ? AND NOT EXISTS (
     SELECT 1 FROM listed AS other
     WHERE other.event = mine.event AND (other.at, other.seq, other.erasure) < (mine.at, mine.seq, mine.erasure)
 ) ORDER BY event LIMIT ?
@@ -60,12 +59,13 @@ class Known:
     """When its first record was made, or it was completed: the order in which erasures are repeated."""
     header: Header | None = None
     pseudonym: str | None = None
+    completed_at: datetime | None = None
 
 
 class Gathered:
     """All that is known of the erasures of all companies.
 
-    An event that an erasure lists several times counts as it was listed first: what was listed later repeats that.
+    A part that an erasure lists several times counts as it was listed first: what was listed later repeats that.
     """
 
     def __init__(self, scratch: sqlite3.Connection) -> None:
@@ -91,7 +91,7 @@ class Gathered:
                         self._note_row(erasure, line)
         assert header is not None  # noqa: S101  `read` ends with a header, or raises
         known = self._of(header.erasure_id, header.company_id, since or timestamp(header.completed_at))
-        known.header, known.pseudonym = header, header.pseudonym
+        known.header, known.pseudonym, known.completed_at = header, header.pseudonym, header.completed_at
         return header
 
     def take_record(self, record: AuditEvent) -> None:
@@ -104,9 +104,15 @@ class Gathered:
         at = timestamp(record.recorded_at)
         with self._scratch:
             self._list(str(erasure), at, record.seq, read)
-            mine = (str(erasure), record.seq, str(record.pk))
-            parts = [(str(event.id), part, *mine) for event in read for part in event.parts]
-            self._scratch.executemany(_RECORD, parts)
+            mine = (record.seq, str(erasure), str(record.pk))
+            self._scratch.executemany(
+                _RECORD,
+                (
+                    (str(event.id), part, *mine, commitment, json.dumps(event.replaced_in(part)))
+                    for event in read
+                    for part, commitment in event.commitments.items()
+                ),
+            )
         self._of(erasure, record.company_id, at)
 
     def take_rows(self, rows: Iterable[ErasedRow]) -> None:
@@ -117,11 +123,12 @@ class Gathered:
 
     def take_erasure(self, erasure: Erasure) -> None:
         """Take in what this database knows of an erasure; one of which there is nothing to repeat says nothing."""
-        if known := self._known.get(erasure.pk):
-            known.pseudonym = known.pseudonym or erasure.pseudonym
-        elif erasure.completed_at:
+        known = self._known.get(erasure.pk)
+        if known is None and erasure.completed_at:
             known = self._of(erasure.pk, erasure.company_id, timestamp(erasure.completed_at))
-            known.pseudonym = erasure.pseudonym
+        if known:
+            known.pseudonym = known.pseudonym or erasure.pseudonym
+            known.completed_at = known.completed_at or erasure.completed_at
 
     def _of(self, erasure_id: uuid.UUID, company_id: uuid.UUID, since: str) -> Known:
         known = self._known.setdefault(erasure_id, Known(erasure_id, company_id, since))
@@ -129,9 +136,11 @@ class Gathered:
         return known
 
     def _list(self, erasure: str, at: str, seq: int, events: Sequence[Event]) -> None:
-        rows = [
-            (str(event.id), erasure, at, seq, json.dumps(event.parts), json.dumps(event.replaced)) for event in events
-        ]
+        rows = (
+            (str(event.id), erasure, part, at, seq, json.dumps(event.replaced_in(part)))
+            for event in events
+            for part in event.commitments
+        )
         self._scratch.executemany(_LIST, rows)
 
     def _note_row(self, erasure: str, row: Row) -> None:
@@ -158,18 +167,26 @@ class Gathered:
 
     def listings_of(self, event_id: str) -> list[Listing]:
         """What lists an event, in the order in which it was erased."""
-        statement = "SELECT erasure, parts, replaced FROM listed WHERE event = ? ORDER BY at, seq, erasure"
+        statement = (
+            "SELECT erasure, json_group_array(part), json_group_array(json(replaced)) FROM listed WHERE event = ?"
+            " GROUP BY at, seq, erasure ORDER BY at, seq, erasure"
+        )
         return [
-            Listing(erasure, self._known[uuid.UUID(erasure)].pseudonym, json.loads(parts), json.loads(replaced))
+            Listing(
+                erasure,
+                self._known[uuid.UUID(erasure)].pseudonym,
+                json.loads(parts),
+                {column: numbers for one in json.loads(replaced) for column, numbers in one.items()},
+            )
             for erasure, parts, replaced in self._scratch.execute(statement, (event_id,))
         ]
 
     def recorded_of(self, event_id: str) -> dict[Part, list[Recorded]]:
-        """By part, the latest record of this database for each erasure that lists an event, in the chain's order."""
+        """By part, the records of this database that list an event, in the chain's order."""
         found: dict[Part, list[Recorded]] = {part: [] for part in PARTS}
-        statement = "SELECT part, erasure, record FROM recorded WHERE event = ? ORDER BY seq"
-        for part, erasure, record in self._scratch.execute(statement, (event_id,)):
-            found[part].append(Recorded(erasure, record))
+        statement = "SELECT part, erasure, record, commitment, replaced FROM recorded WHERE event = ? ORDER BY seq"
+        for part, erasure, record, commitment, replaced in self._scratch.execute(statement, (event_id,)):
+            found[part].append(Recorded(erasure, record, commitment, json.loads(replaced)))
         return found
 
     def rows_of(self, known: Known, *, most: int) -> Iterator[tuple[str, dict[str, Any]]]:

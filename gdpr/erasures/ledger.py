@@ -2,7 +2,9 @@
 
 A backup that was made before an erasure brings the person back, and takes with it what the database knew of the
 erasure. So that is kept outside of the database too, in EXPORT_STORAGE: which events, which of their values by number
-(gdpr.erasures.values), and the pseudonym. It holds no identifier of the person, and nothing that was erased.
+(gdpr.erasures.values), and the pseudonym. It holds no identifier of the person, and nothing that was erased. Nor does
+it name whoever asked for it or approved it, but for the numbers of accounts: no later erasure changes a ledger, and
+that one may be of one of them.
 
 One JSON object a line: the header, a line for each record in the chain, a line for each other row, and the signature
 of the SHA-256 of all bytes before it.
@@ -74,9 +76,8 @@ def _lines(erasure: Erasure, *, now: datetime) -> Iterator[bytes]:
         "companyId": str(erasure.company_id),
         "pseudonym": erasure.pseudonym,
         "requestedAt": timestamp(erasure.created_at),
-        "requestedBy": erasure.requested_by,
         "dueAt": timestamp(erasure.due_at),
-        "approvals": [{"userId": one.user_id, "by": one.approved_by, "at": timestamp(one.at)} for one in approvals],
+        "approvals": [{"userId": one.user_id, "at": timestamp(one.at)} for one in approvals],
         "startedAt": erasure.started_at and timestamp(erasure.started_at),
         "completedAt": timestamp(now),
         "counts": dict(erasure.counts),

@@ -15,16 +15,13 @@ from gdpr.erasures import checked
 
 FORMAT = "hyrelog-erasure-ledger"
 VERSION = 1
-MOST_TEXT = 250
-"""Characters of the name of somebody who requested or approved, as their columns have it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """Who approved an erasure, and when."""
+    """Which account approved an erasure, and when."""
 
     user_id: int
-    by: str
     at: datetime
 
 
@@ -35,7 +32,6 @@ class Header:
     erasure_id: uuid.UUID
     company_id: uuid.UUID
     pseudonym: str
-    requested_by: str
     requested_at: datetime
     due_at: datetime
     approvals: tuple[Approved, ...]
@@ -49,8 +45,13 @@ class Event:
     """An event as a record lists it: which of its values were replaced, by column."""
 
     id: uuid.UUID
-    parts: tuple[erasing.Part, ...]
+    commitments: Mapping[erasing.Part, str]
+    """The fresh one of each part that was erased."""
     replaced: Mapping[str, Sequence[int]]
+
+    def replaced_in(self, part: erasing.Part) -> dict[str, Sequence[int]]:
+        """What was replaced in the columns of a part."""
+        return {column: self.replaced[column] for column in erasing.COLUMNS[part] if column in self.replaced}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def read_line(sent: Any) -> Line:
 
 def _header(sent: Mapping[str, Any]) -> Header:
     names = (
-        *("format", "version", "erasureId", "companyId", "pseudonym", "requestedAt", "requestedBy", "dueAt"),
+        *("format", "version", "erasureId", "companyId", "pseudonym", "requestedAt", "dueAt"),
         *("approvals", "startedAt", "completedAt", "counts"),
     )
     checked.fields(sent, "the header", names)
@@ -111,7 +112,6 @@ def _header(sent: Mapping[str, Any]) -> Header:
         erasure_id=checked.uuid_of(sent["erasureId"], "erasureId"),
         company_id=checked.uuid_of(sent["companyId"], "companyId"),
         pseudonym=checked.matching(sent["pseudonym"], "pseudonym", r"erased-[0-9a-f]{16}"),
-        requested_by=checked.text(sent["requestedBy"], "requestedBy", most=MOST_TEXT),
         requested_at=checked.moment(sent["requestedAt"], "requestedAt"),
         due_at=checked.moment(sent["dueAt"], "dueAt"),
         approvals=tuple(_approved(one, f"approvals[{n}]") for n, one in enumerate(approvals)),
@@ -122,9 +122,8 @@ def _header(sent: Mapping[str, Any]) -> Header:
 
 
 def _approved(sent: Any, where: str) -> Approved:
-    checked.fields(sent, where, ("userId", "by", "at"))
-    by = checked.text(sent["by"], f"{where}.by", most=MOST_TEXT)
-    return Approved(checked.number(sent["userId"], f"{where}.userId"), by, checked.moment(sent["at"], f"{where}.at"))
+    checked.fields(sent, where, ("userId", "at"))
+    return Approved(checked.number(sent["userId"], f"{where}.userId"), checked.moment(sent["at"], f"{where}.at"))
 
 
 def _record(sent: Any) -> Record:
@@ -146,13 +145,12 @@ def read_event(sent: Any, where: str) -> Event:
     parts = tuple(part for part in erasing.PARTS if part in sent)
     if not parts:
         raise ValueError(f"{where} must have at least one of the fields {' and '.join(erasing.PARTS)}")
-    for part in parts:
-        checked.matching(sent[part], f"{where}.{part}", "[0-9a-f]{64}")
+    commitments = {part: checked.matching(sent[part], f"{where}.{part}", "[0-9a-f]{64}") for part in parts}
     replaced = _replaced(sent["replaced"], f"{where}.replaced")
     known = [column for part in parts for column in erasing.COLUMNS[part]]
     if others := replaced.keys() - set(known):
         raise ValueError(f"{where}.replaced names {min(others)[:80]!r}; known there are {', '.join(known)}")
-    return Event(checked.uuid_of(sent["id"], f"{where}.id"), parts, replaced)
+    return Event(checked.uuid_of(sent["id"], f"{where}.id"), commitments, replaced)
 
 
 def _row(sent: Any) -> Row:

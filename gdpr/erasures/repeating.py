@@ -4,8 +4,12 @@ Numbers of values (gdpr.erasures.values) are of the document as it was just befo
 part that stands as it was sealed, and for one that bears the erasures before them and no other; provided that these
 were made in this order, and none of them once more behind the next. For any other part nobody knows which values they
 mean, and all values of the part are replaced: rather too much than too little.
+
+What was never put back is none of these, whatever erasures have replaced of each other: a part that gives the
+commitment of the latest record that lists it bears all that this database has records of.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +18,8 @@ from audit import chain
 from audit.erasing import COLUMNS, PARTS, Part
 from audit.models import AuditEvent
 from gdpr.erasures.values import replace, values
+
+_PSEUDONYM = re.compile("erased-[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +34,12 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The latest record in this database of an erasure that lists a part of an event."""
+    """A record in this database of an erasure that lists a part of an event: what it replaced there, by column."""
 
     erasure_id: str
     record: str
+    commitment: str
+    replaced: Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +71,31 @@ def plan(
     `recorded` are the records in this database, in the order of the chain. `fresh` is a pseudonym for each erasure
     whose own is not known.
     """
-    steps = {one.erasure_id: Step(one.erasure_id) for one in listings}
+    steps = [Step(one.erasure_id) for one in listings]
     whole = []
     for part in PARTS:
-        mine = [one for one in listings if part in one.parts]
-        if mine and _repeat(_Standing(event, part, mine, recorded[part]), steps, fresh=fresh):
+        mine = {number: one for number, one in enumerate(listings) if part in one.parts}
+        if not mine:
+            continue
+        own = [steps[number] for number in mine]
+        if _repeat(_Standing(event, part, list(mine.values()), recorded[part]), own, fresh=fresh):
             whole.append(part)
-    return Plan([step for step in steps.values() if step.values], whole)
+    return Plan([step for step in steps if step.values], whole)
 
 
-def _repeat(part: "_Standing", steps: Mapping[str, Step], *, fresh: Mapping[str, str]) -> bool:
+def _repeat(part: "_Standing", steps: Sequence[Step], *, fresh: Mapping[str, str]) -> bool:
     """Add to the steps what one part needs; says whether all its values are replaced."""
     missing = part.missing()
     if not missing:
         if not part.names_latest():  # it stands as it must but for that
-            part.write(part.listings[-1], {}, "", steps)
+            part.write({}, "", steps[-1])
         return False
     whole = not part.is_known(missing)
-    for one in missing:
-        if part.is_in_effect(one) and whole and one is not missing[0]:
+    for one, step in zip(part.listings, steps, strict=True):
+        if one not in missing or (whole and one is not missing[0] and part.is_in_effect(one)):
             continue  # nothing is left to replace
         numbers = part.all_others() if whole else one.replaced
-        part.write(one, numbers, one.pseudonym or fresh[one.erasure_id], steps)
+        part.write(numbers, one.pseudonym or fresh[one.erasure_id], step)
     return whole
 
 
@@ -106,6 +117,13 @@ class _Standing:
         named = getattr(self._event, f"{self._part}_erased_by")
         return bool(self._recorded) and str(named) == self._recorded[-1].record
 
+    def is_sound(self) -> bool:
+        """Whether it is what the latest record of this database says that it is."""
+        fresh_salt = getattr(self._event, f"{self._part}_fresh_salt")
+        if self._salt or not fresh_salt or not self.names_latest():
+            return False
+        return bool(chain.commitment(fresh_salt, self._sealed) == self._recorded[-1].commitment)
+
     def missing(self) -> list[Listing]:
         """The erasures that are not in effect: all of them, where the salt is back."""
         return [one for one in self.listings if self._salt or not self.is_in_effect(one)]
@@ -113,21 +131,34 @@ class _Standing:
     def is_in_effect(self, one: Listing) -> bool:
         """Whether the pseudonym stands where it must. Of one that nobody knows, the missing salt has to do."""
         return one.pseudonym is None or all(
-            self._stands(one.pseudonym, self._documents[column])
+            self._stands(one.pseudonym, self._documents[column]) or self._gave_way(one, column)
             for column, numbers in one.replaced.items()
             if column in self._columns and numbers
         )
 
+    def _gave_way(self, one: Listing, column: str) -> bool:
+        """Whether erasures after it have replaced its pseudonym; where nobody can know, they have.
+
+        Otherwise the part was back, and one of these made it look sound.
+        """
+        mine = [n for n, record in enumerate(self._recorded) if record.erasure_id == one.erasure_id]
+        if not mine or not self.is_sound():
+            return False
+        if any(each.is_name and _PSEUDONYM.match(str(each.value)) for each in values(self._documents[column])):
+            return True  # names of members have changed, and with their order the numbers
+        later = {number for record in self._recorded[mine[-1] + 1 :] for number in record.replaced.get(column, ())}
+        return later.issuperset(self._recorded[mine[-1]].replaced.get(column, ()))
+
     def is_known(self, missing: Sequence[Listing]) -> bool:
         """Whether the documents are those of which the missing erasures have the numbers."""
         order = [one.erasure_id for one in self.listings]
-        made = [order.index(one.erasure_id) for one in self._recorded]
+        latest = {one.erasure_id: number for number, one in enumerate(self._recorded)}
+        made = [order.index(erasure_id) for erasure_id in sorted(latest, key=latest.__getitem__)]
         if made != sorted(made):
             return False
         if self._salt:
             commitment = getattr(self._event, f"{self._part}_commitment")
-            sealed = self._event.actor if self._part == "actor" else self._event.content
-            return bool(chain.commitment(self._salt, sealed) == commitment)
+            return bool(chain.commitment(self._salt, self._sealed) == commitment)
         return list(self.listings[len(self.listings) - len(missing) :]) == list(missing)
 
     def all_others(self) -> dict[str, list[int]]:
@@ -139,11 +170,8 @@ class _Standing:
         }
         return {column: numbers for column, numbers in found.items() if numbers}
 
-    def write(
-        self, one: Listing, numbers: Mapping[str, Sequence[int]], pseudonym: str, steps: Mapping[str, Step]
-    ) -> None:
+    def write(self, numbers: Mapping[str, Sequence[int]], pseudonym: str, step: Step) -> None:
         """Replace these values, and put what stands then into the erasure's step."""
-        step = steps[one.erasure_id]
         mine = {column: list(listed) for column, listed in numbers.items() if column in self._columns}
         for column, listed in mine.items():
             self._documents[column] = replace(self._documents[column], listed, pseudonym)
@@ -155,6 +183,10 @@ class _Standing:
     def _salt(self) -> str | None:
         salt: str | None = getattr(self._event, f"{self._part}_salt")
         return salt
+
+    @property
+    def _sealed(self) -> Any:
+        return self._event.actor if self._part == "actor" else self._event.content
 
     def _stands(self, pseudonym: str, document: Any) -> bool:
         """Whether it stands in a document, or nothing that it could stand for."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -116,19 +117,31 @@ def _patiently(batches: Repeats, table: Erasable, keys: Sequence[Any], *, follow
     return again
 
 
-def keys_of(table: Erasable, company: Company, texts: Iterable[str]) -> list[Any]:
+def keys_of(table: Erasable, company: Company, texts: Iterable[str], *, until: datetime) -> list[Any]:
     """The primary keys that these texts are, as far as the company has such rows.
 
-    A number that was given before the restore may have been given once more since, to a row of anybody.
+    A key that is no UUID may have been given once more after a restore, to a row of anybody. So it counts only where
+    the row is not younger than `until`, the end of the erasure; without a time in it, nobody can tell.
     """
     key, asked = key_of(table), []
     for text in texts:
         with suppress(ValidationError):
             asked.append(key.to_python(text))
-    statement = f'SELECT "{key.column}" FROM "{table.table}" WHERE ({table.whose}) AND "{key.column}" = ANY(%s)'  # noqa: S608  names
+    old, values_of_old = ("TRUE", []) if isinstance(key, models.UUIDField) else (_is_old(table), [until])
+    statement = (
+        f'SELECT "{key.column}" FROM "{table.table}" WHERE ({table.whose})'  # noqa: S608  names
+        f' AND "{key.column}" = ANY(%s) AND {old}'
+    )
     with connection.cursor() as cursor:
-        cursor.execute(statement, [company.pk, asked])
+        cursor.execute(statement, [company.pk, asked, *values_of_old])
         return sorted(found for (found,) in cursor.fetchall())
+
+
+def _is_old(table: Erasable) -> str:
+    """The condition, with one parameter, that a row has a time of before, such as that of its making."""
+    fields = table.model._meta.concrete_fields  # noqa: SLF001  Django's public way to a table's columns
+    times = ", ".join(f'"{one.column}"' for one in fields if isinstance(one, models.DateTimeField))
+    return f"LEAST({times or 'NULL::timestamptz'}) <= %s"
 
 
 def _written(table: Erasable, row: models.Model, listed: Mapping[str, Sequence[int]], pseudonym: str) -> dict[str, Any]:

@@ -14,9 +14,11 @@ from typing import Any
 from django.db import transaction
 
 from audit import erasing
+from audit.drafts import MOST_CHARACTERS
 from audit.erasing import Replacement, is_record
 from audit.models import AuditEvent, Company
 from audit.personal_data import Erasable, erasable
+from audit.verification import CHARACTERS
 from gdpr.erasures import archives, completing_again
 from gdpr.erasures.batching import BATCH, Clock
 from gdpr.erasures.known import Gathered, Known
@@ -75,7 +77,8 @@ class _OfCompany:
             self.pseudonyms[str(known.erasure_id)] = known.pseudonym or new_pseudonym()
         for known in erasures:
             for events in self.replay.gathered.events_of(known, most=BATCH):
-                self._repeat_events(known, events)
+                for some in self._bounded(events):
+                    self._repeat_events(known, some)
         for known in erasures:
             if self._is_thorough(known):
                 self._repeat_rows(known)
@@ -89,6 +92,22 @@ class _OfCompany:
 
     # --- Events ---------------------------------------------------------------------------------------------------
 
+    def _bounded(self, event_ids: Sequence[str]) -> Iterator[list[str]]:
+        """The same in parts that are each for one transaction: events of MOST_CHARACTERS together, or a single one."""
+        events = AuditEvent.objects.filter(company=self.company, pk__in=event_ids)
+        sizes = {str(pk): size for pk, size in events.values_list("pk", CHARACTERS)}
+        part: list[str] = []
+        room = MOST_CHARACTERS
+        for event_id in event_ids:
+            size = sizes.get(event_id, 0)
+            if part and size > room:
+                yield part
+                part, room = [], MOST_CHARACTERS
+            part.append(event_id)
+            room -= size
+        if part:
+            yield part
+
     def _repeat_events(self, known: Known, event_ids: Sequence[str]) -> None:
         """Repeat all erasures of these events; `known` is the first that lists them."""
         mine = self.found[str(known.erasure_id)]
@@ -101,6 +120,7 @@ class _OfCompany:
             return
         table, batches = _table_of(AuditEvent), self._batches(known)
         followed = list(plans) if self.replay.every_table else back
+        plans.clear()  # they are made anew of what is locked, and hold all values of large events
         again = repeat_followers(batches, table, followed)
         mine.rows += again.changed
         if again.busy:  # the next replay must find the events as they are
@@ -156,10 +176,11 @@ class _OfCompany:
 
     def _repeat_rows(self, known: Known) -> None:
         mine = self.found[str(known.erasure_id)]
+        until = known.completed_at or self.replay.clock()
         tables = {table.table: table for table in erasable()}
         for name, listed in self.replay.gathered.rows_of(known, most=BATCH):
             table = tables.get(name)
-            keys = keys_of(table, self.company, listed) if table else []
+            keys = keys_of(table, self.company, listed, until=until) if table else []
             mine.rows_absent += len(listed) - len(keys)
             if table and self.replay.dry_run:
                 mine.rows += self._batches(known, listed).count(table, keys)

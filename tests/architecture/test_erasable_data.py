@@ -43,6 +43,14 @@ KEPT = {
 PROVED = {"audit_auditevent": {"action", "category"}, "gdpr_erasure": {"certificate"}}
 
 
+def test_a_row_of_which_the_key_is_a_number_has_a_time_by_which_a_replay_tells_it_from_another() -> None:
+    for table in erasable():
+        fields = table.model._meta.concrete_fields
+        changed = [one for one in fields if isinstance(one, SEARCHED) and one.column not in table.kept]
+        if changed and not isinstance(table.model._meta.pk, models.UUIDField):
+            assert any(isinstance(one, models.DateTimeField) for one in fields), table.table
+
+
 def faults() -> list[str]:
     """What the declarations and the schema do not say alike."""
     declared = [table.table for table in erasable()] + [table.table for table in spared()]

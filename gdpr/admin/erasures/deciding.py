@@ -16,13 +16,18 @@ from gdpr.admin.erasures.page import foreseen
 from gdpr.admin.erasures.showing import work_of
 from gdpr.admin.showing import person
 from gdpr.erasures import deciding
-from gdpr.erasures.deciding import AlreadyApproved, Held, NoPreview, NotDecidable
+from gdpr.erasures.deciding import (
+    AlreadyApproved,
+    Held,
+    NoPreview,
+    NotDecidable,
+)
 from gdpr.erasures.reasons import InvalidReason
 from gdpr.erasures.requesting import again
 from gdpr.models import Erasure
 from gdpr.models.erasure import APPROVALS, MOST_REASON, Status
 
-DECIDE = "gdpr.approve_erasure"
+DECIDE = deciding.APPROVE
 COUNT = (DECIDE, "gdpr.add_erasure")
 """Any of these permissions will do."""
 Refusal = (NotDecidable, NoPreview, AlreadyApproved, Held)
@@ -120,7 +125,7 @@ class DecidingAdmin(ActingAdmin):
 def _refusal(asked: Erasure, request: HttpRequest) -> Exception | None:
     """Why whoever is signed in cannot approve it now."""
     try:
-        deciding.check(asked, user_id=_account(request))
+        deciding.check(asked, user_id=_account(request), now=timezone.now())
     except Refusal as refusal:
         return refusal
     return None

@@ -3,12 +3,15 @@
 from datetime import datetime
 from typing import Any
 
+from django.contrib.auth import get_user_model
+
 from audit.models import AuditEvent, Company
 from gdpr.erasures.deciding import approve
 from gdpr.erasures.holds import place
-from gdpr.erasures.requesting import request_erasure
+from gdpr.erasures.requesting import PREVIEW, request_erasure
 from gdpr.models import Erasure, LegalHold
 from gdpr.subjects import Subject
+from jobs.models import Job
 from tests.conftest import NOON
 
 ADA: dict[str, Any] = {"actorId": "u-4711", "email": "ada@example.com"}
@@ -30,16 +33,28 @@ def ask(company: Company, subject: Any = ADA, *, now: datetime = NOON) -> Erasur
 def previewed(company: Company, subject: Any = ADA) -> Erasure:
     """A request whose preview was counted."""
     erasure = ask(company, subject)
-    Erasure.objects.filter(pk=erasure.pk).update(preview=COUNTED, previewed_at=NOON)
-    erasure.refresh_from_db()
+    count(erasure)
     return erasure
+
+
+def count(erasure: Erasure, *, at: datetime = NOON) -> None:
+    """What the job does that counts what would be erased."""
+    Job.objects.filter(type=PREVIEW, key=str(erasure.pk)).update(status="COMPLETED", completed_at=at)
+    Erasure.objects.filter(pk=erasure.pk).update(preview=COUNTED, previewed_at=at)
+    erasure.refresh_from_db()
+
+
+def officer(number: int) -> int:
+    """The number of an account that may approve."""
+    users, name = get_user_model().objects, f"approving officer {number}"
+    return int(users.get_or_create(username=name, defaults={"is_superuser": True})[0].pk)
 
 
 def approved(company: Company, subject: Any = ADA) -> Erasure:
     """A request that two people approved."""
     erasure = previewed(company, subject)
     for number, name in enumerate(("op", "dpo"), start=1):
-        approve(erasure, user_id=number, approved_by=name, now=NOON)
+        approve(erasure, user_id=officer(number), approved_by=name, now=NOON)
     return erasure
 
 

@@ -19,6 +19,7 @@ from gdpr.models.request import months_after
 from gdpr.requesting import scope_key
 from gdpr.subjects import Subject
 from jobs.models import Job
+from tests.gdpr.erasures.asking import officer
 
 LIST = reverse("admin:gdpr_erasure_changelist")
 ADD = reverse("admin:gdpr_erasure_add")
@@ -58,7 +59,8 @@ def made(
     erasure = Erasure.objects.create(company=company, status=status, **(asked | fields))
     for number in range(approvals):
         name = f"operator officer-{number}"
-        ErasureApproval.objects.create(company=company, erasure=erasure, user_id=-number, approved_by=name, at=now)
+        known = {"user_id": officer(number), "approved_by": name, "at": now}
+        ErasureApproval.objects.create(company=company, erasure=erasure, **known)
     return erasure
 
 

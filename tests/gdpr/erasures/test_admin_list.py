@@ -17,6 +17,7 @@ from gdpr.models import Erasure
 from gdpr.models.due import SOON
 from jobs.admin import paging
 from tests.conftest import Tenant
+from tests.gdpr.erasures.asking import officer
 from tests.gdpr.erasures.officers import HOLDS, LIST, button, counting, held, live, made, page, shown
 from tests.gdpr.officers import EVIL, sign_in, text_of
 
@@ -311,7 +312,7 @@ def test_everything_is_escaped(operator: Client, tenant: Tenant) -> None:
     failed = made(tenant.company, "FAILED", **evil, job={"error": EVIL, "step": EVIL})
     rejected = made(tenant.company, "REJECTED", **evil, rejection=EVIL, rejected_by=EVIL)
     waiting = made(tenant.company, **evil)
-    waiting.approvals.create(company=tenant.company, user_id=-1, approved_by=EVIL, at=timezone.now())
+    waiting.approvals.create(company=tenant.company, user_id=officer(1), approved_by=EVIL, at=timezone.now())
     pages = [LIST, page(failed), page(rejected), page(waiting), button(waiting, "approve"), button(waiting, "reject")]
     texts = [operator.get(url).content.decode() for url in pages]
     hold = held(tenant.company, subject=evil["subject"], reason=EVIL, placed_by=EVIL)

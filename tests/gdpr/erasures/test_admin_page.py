@@ -1,5 +1,6 @@
 """The admin's page of one erasure: what it shows, who decides there, and what stands in the way."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -223,6 +224,14 @@ def test_what_was_not_counted_is_not_approved(operator: Client, company: Company
     asked = made(company, preview=None, previewed_at=None)
     assert "is not counted yet" in said(operator.post(button(asked, "approve"), follow=True))
     assert "Not counted yet." in text_of(operator, page(asked))
+    assert approvals(asked) == []
+
+
+def test_an_old_preview_is_told_on_the_page_and_offers_no_approval(operator: Client, company: Company) -> None:
+    asked = made(company, previewed_at=timezone.now() - timedelta(days=8))
+    assert "was counted more than 7 days ago; count it again" in text_of(operator, page(asked))
+    answer = operator.post(button(asked, "approve"), follow=True)
+    assert "Nothing was approved. What this erasure would erase was counted more than 7 days ago" in said(answer)
     assert approvals(asked) == []
 
 

@@ -18,7 +18,7 @@ from gdpr.models.erasure import MOST_REASON
 from jobs.models import Job
 from tests.api import JSON, Api
 from tests.conftest import NOON, Tenant
-from tests.gdpr.erasures.asking import ADA, BOB, COUNTED, WHY, approved, ask, hold, previewed
+from tests.gdpr.erasures.asking import ADA, BOB, COUNTED, WHY, approved, ask, hold, officer, previewed
 
 ERASURES, JOBS = "/v1/key/company/gdpr/erasures", "/v1/key/company/jobs"
 
@@ -164,11 +164,11 @@ def test_what_an_idempotency_key_keeps_of_a_body_says_nothing_without_the_secret
 
 def test_the_preview_and_who_approved_are_shown(api: Api, tenant: Tenant) -> None:
     erasure = previewed(tenant.company)
-    approve(erasure, user_id=1, approved_by="op", now=NOON)
+    approve(erasure, user_id=officer(1), approved_by="op", now=NOON)
     shown = show(api, erasure)
     assert shown["preview"] == {**COUNTED, "countedAt": "2026-01-31T12:00:00.000000Z"}
     assert shown["approvals"] == [{"by": "op", "at": "2026-01-31T12:00:00.000000Z"}]
-    approve(erasure, user_id=2, approved_by="dpo", now=NOON)
+    approve(erasure, user_id=officer(2), approved_by="dpo", now=NOON)
     shown = show(api, erasure)
     assert [each["by"] for each in shown["approvals"]] == ["op", "dpo"]
     assert (shown["status"], shown["jobId"]) == ("APPROVED", str(Job.objects.get(type=ERASE).pk))

@@ -1,27 +1,39 @@
 """Decisions: two different people approve an erasure, or one rejects it as long as it has not begun."""
 
 from collections.abc import Callable
-from itertools import count
+from datetime import timedelta
+from itertools import count as counting
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.db import transaction
 
-from gdpr.erasures.deciding import AlreadyApproved, Held, NoPreview, NotDecidable, approve, reject
+from gdpr.erasures.deciding import (
+    AlreadyApproved,
+    BeingCounted,
+    Held,
+    NoPreview,
+    NotDecidable,
+    OutdatedPreview,
+    VoidApproval,
+    approve,
+    reject,
+)
 from gdpr.erasures.holds import lift
 from gdpr.erasures.reasons import InvalidReason
-from gdpr.erasures.requesting import ERASE
+from gdpr.erasures.requesting import ERASE, again
 from gdpr.models import Erasure, ErasureApproval
 from gdpr.models.erasure import MOST_REASON
 from jobs.models import Job
 from tests.conftest import NOON, Tenant
-from tests.gdpr.erasures.asking import ADA, approved, ask, hold, previewed, told
+from tests.gdpr.erasures.asking import ADA, approved, ask, count, hold, officer, previewed, told
 from tests.threads import at_once, begin_until_it_waits
 
 WHY_NOT = "The invoices must be kept for ten years."
 
 
 def approve_as(erasure: Erasure, user_id: int) -> Erasure:
-    return approve(erasure, user_id=user_id, approved_by=f"user {user_id}", now=NOON)
+    return approve(erasure, user_id=officer(user_id), approved_by=f"user {user_id}", now=NOON)
 
 
 def reject_it(erasure: Erasure) -> Erasure:
@@ -39,7 +51,7 @@ def test_one_approval_is_on_record_and_runs_nothing(tenant: Tenant) -> None:
     erasure = approve_as(previewed(tenant.company), 1)
     assert (erasure.status, erasure.job, erase_jobs()) == ("REQUESTED", None, [])
     (approval,) = erasure.approvals.all()
-    assert (approval.user_id, approval.approved_by, approval.at) == (1, "user 1", NOON)
+    assert (approval.user_id, approval.approved_by, approval.at) == (officer(1), "user 1", NOON)
     assert told("gdpr.erasure.approved") == [{"erasureId": str(erasure.pk), "approvedBy": "user 1"}]
 
 
@@ -54,7 +66,7 @@ def test_with_the_second_one_the_erasure_s_job_waits(tenant: Tenant) -> None:
 def test_the_same_account_does_not_approve_twice_under_whatever_name(tenant: Tenant) -> None:
     erasure = approve_as(previewed(tenant.company), 1)
     with pytest.raises(AlreadyApproved, match="somebody else has to"):
-        approve(erasure, user_id=1, approved_by="another name", now=NOON)
+        approve(erasure, user_id=officer(1), approved_by="another name", now=NOON)
     erasure.refresh_from_db()
     assert (erasure.status, erasure.approvals.count(), erase_jobs()) == ("REQUESTED", 1, [])
 
@@ -64,6 +76,35 @@ def test_nobody_approves_what_was_not_counted(tenant: Tenant) -> None:
     with pytest.raises(NoPreview, match="look at the preview first"):
         approve_as(erasure, 1)
     assert not ErasureApproval.objects.exists()
+
+
+def test_nobody_approves_by_an_old_preview(tenant: Tenant) -> None:
+    erasure = previewed(tenant.company)
+    late = NOON + timedelta(days=7, seconds=1)
+    with pytest.raises(OutdatedPreview, match="count it again"):
+        approve(erasure, user_id=officer(1), approved_by="op", now=late)
+    count(erasure, at=late)
+    assert approve(erasure, user_id=officer(1), approved_by="op", now=late).approvals.count() == 1
+
+
+def test_nobody_approves_while_it_is_being_counted_again(tenant: Tenant) -> None:
+    erasure = previewed(tenant.company)
+    assert again(erasure, now=NOON)
+    with pytest.raises(BeingCounted, match="wait for it"):
+        approve_as(erasure, 1)
+    count(erasure)
+    assert approve_as(erasure, 1).approvals.count() == 1
+
+
+@pytest.mark.parametrize("now", [{"is_active": False}, {"is_superuser": False}, None])
+def test_an_approval_of_whoever_may_approve_no_more_does_not_count(tenant: Tenant, now: dict[str, bool] | None) -> None:
+    erasure = approve_as(previewed(tenant.company), 1)
+    account = get_user_model().objects.filter(pk=officer(1))
+    account.update(**now) if now else account.delete()
+    with pytest.raises(VoidApproval, match="The approval of user 1 counts no more"):
+        approve_as(erasure, 2)
+    assert (erasure.approvals.count(), erase_jobs()) == (1, [])
+    assert reject_it(erasure).status == "REJECTED"
 
 
 @pytest.mark.parametrize("status", ["APPROVED", "PROCESSING", "FAILED"])
@@ -183,7 +224,7 @@ def came_of(decide: Callable[[], object]) -> str:
 
 
 def test_of_four_who_approve_at_once_two_do_and_there_is_one_job(committed: None, tenant: Tenant) -> None:
-    erasure, came, numbers = previewed(tenant.company), list[str](), count(1)
+    erasure, came, numbers = previewed(tenant.company), list[str](), counting(1)
     at_once(4, lambda: came.append(came_of(lambda: approve_as(Erasure.objects.get(pk=erasure.pk), next(numbers)))))
     assert sorted(came) == ["NotDecidable", "NotDecidable", "done", "done"]
     assert (Erasure.objects.get().status, len(erase_jobs())) == ("APPROVED", 1)

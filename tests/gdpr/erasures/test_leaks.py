@@ -21,7 +21,7 @@ from jobs.models import Job
 from jobs.testing import run_enqueued
 from tests.api import Api
 from tests.conftest import NOON, Tenant, draft
-from tests.gdpr.erasures.asking import ADA, COUNTED, hold
+from tests.gdpr.erasures.asking import ADA, count, hold, officer
 
 ERASURES = "/v1/key/company/gdpr/erasures"
 IDENTIFIERS = ("u-4711", "ada@example.com")
@@ -58,7 +58,7 @@ def ask(api: Api) -> Erasure:
 
 def approve_twice(erasure: Erasure) -> None:
     for number in (1, 2):
-        approve(erasure, user_id=number, approved_by=f"op{number}", now=timezone.now())
+        approve(erasure, user_id=officer(number), approved_by=f"op{number}", now=timezone.now())
 
 
 def rows(*, without: Collection[str] = ()) -> str:
@@ -80,7 +80,7 @@ def test_neither_the_person_nor_a_reason_leaves_the_request_and_the_hold(
 ) -> None:
     erasure = ask(api)
     assert api.post(ERASURES, {"subject": ADA, "reason": "why-asked" * 200}).status_code == 422
-    Erasure.objects.update(preview=COUNTED, previewed_at=NOON)
+    count(erasure, at=timezone.now())
     held = hold(tenant.company, reason="why-held")
     with pytest.raises(Held):
         approve(erasure, user_id=1, approved_by="op1", now=NOON)

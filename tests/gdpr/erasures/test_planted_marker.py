@@ -29,6 +29,7 @@ from jobs.testing import run_enqueued
 from tests.architecture.test_erasable_data import HARMLESS, searched, types
 from tests.architecture.test_personal_data import tables
 from tests.conftest import Tenant, open_tenant
+from tests.gdpr.erasures.asking import officer
 from tests.gdpr.erasures.furnished import furnish, plant
 from webhooks.models import Webhook
 
@@ -60,7 +61,7 @@ def erase(tenant: Tenant, marker: str) -> Erasure:
     run_enqueued(Job.objects.get(company=company, type=PREVIEW))
     erasure.refresh_from_db()
     for user in (1, 2):
-        approve(erasure, user_id=user, approved_by=f"op {user}", now=now)
+        approve(erasure, user_id=officer(user), approved_by=f"op {user}", now=now)
     erasure.refresh_from_db()
     assert erasure.job
     job = run_enqueued(erasure.job)

@@ -2,24 +2,31 @@
 
 import io
 import uuid
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth import get_user_model
+from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 
 from audit import erasing
 from audit.models import AuditEvent
 from gdpr import storage
 from gdpr.erasures import holds, ledger
+from gdpr.erasures.completing_again import UNKNOWN_NAME
 from gdpr.erasures.known import gathering
 from gdpr.erasures.repeated import Repeated
 from gdpr.erasures.replaying import Replay
 from gdpr.models import ErasedRow, Erasure, ErasureApproval
+from gdpr.subjects import Subject
 from jobs.enqueueing import enqueue
 from jobs.models import Job
 from tests.conftest import NOON, Tenant, draft
 from tests.gdpr.erasures.engine import ADA, BOB, erased
+from tests.gdpr.erasures.erased import erase_events, requested
 from tests.gdpr.erasures.restoring import (
     faults,
     forget,
@@ -100,6 +107,49 @@ def test_two_erasures_of_one_event_are_repeated_in_their_order(tenant: Tenant, f
         assert not any(one.changed for one in replay())
 
 
+@pytest.mark.parametrize("fields", [OF_BOTH, NAMES], ids=["values", "names, by which numbers move"])
+def test_erasures_that_have_replaced_each_other_in_any_order_are_left_alone(
+    tenant: Tenant, fields: dict[str, Any]
+) -> None:
+    """A request that failed learns the pseudonym of another one, and goes on after it."""
+    people = (ADA, Subject(actor_ids=("ada",)), Subject(actor_ids=("bob",), emails=("ada@example.com",)))
+    for order in sorted(set(permutations((0, 1, 2, 0)))):
+        (event,) = tenant.record(draft(**fields))
+        asked = [requested(tenant.company, person=person) for person in people]
+        names: tuple[str, ...] = ()
+        for number in order:
+            erasure, event = asked[number], AuditEvent.objects.get(pk=event.pk)
+            ids = (*people[number].actor_ids, *names)
+            erasure.subject = Subject(actor_ids=ids, emails=people[number].emails).as_json()
+            if erasure.person().matches([event.actor, event.payload]):
+                erase_events(erasure, event)
+                names = (*names, erasure.pseudonym)
+    healthy = rows_of(AuditEvent.objects.all())
+    for how in ({}, {"every_table": True}):
+        assert not any(one.changed for one in replay(**how))
+    assert rows_of(AuditEvent.objects.all()) == healthy
+    assert faults(tenant.company) == []
+
+
+@pytest.mark.parametrize("fields", [OF_BOTH, NAMES], ids=["values", "names, by which numbers move"])
+def test_what_is_back_of_erasures_that_have_replaced_each_other_is_erased_again(
+    tenant: Tenant, fields: dict[str, Any]
+) -> None:
+    (event,) = tenant.record(draft(**fields))
+    before = everything(tenant)
+    first = erased(tenant.company, Subject(actor_ids=("ada",)))
+    between = everything(tenant)
+    both = Subject(actor_ids=(first.pseudonym, "bob"), emails=("bob@example.com", "ada@example.com"))
+    erased(tenant.company, both)
+    for rows in (before, between, before):
+        put_back_events(rows)
+        replay()
+        after = AuditEvent.objects.get(pk=event.pk)
+        assert not any(person.matches([after.actor, after.payload]) for person in (ADA, BOB))
+        assert faults(tenant.company) == []
+        assert not any(one.changed for one in replay())
+
+
 def test_one_that_stands_as_it_must_but_names_a_record_before_the_latest_is_recorded_anew(tenant: Tenant) -> None:
     events = tenant.record(draft(**OF_ADA))
     before = everything(tenant)
@@ -116,7 +166,7 @@ def test_one_that_stands_as_it_must_but_names_a_record_before_the_latest_is_reco
 
 
 def test_an_erasure_that_came_before_the_replay_does_not_hide_that_another_is_missing(tenant: Tenant) -> None:
-    (event,) = tenant.record(draft(**NAMES))
+    (event,) = tenant.record(draft(**OF_BOTH))
     before = everything(tenant)
     erased(tenant.company)
     put_back_events(before)
@@ -161,6 +211,20 @@ def test_a_part_without_any_value_that_was_listed_is_not_repeated_for_ever(tenan
     put_back_events([before | {"payload": {}, "actor": None}])
     assert figures(replay()[0]) == (1, 0, 0)
     assert not replay()[0].changed
+
+
+def test_large_events_are_repeated_in_transactions_of_bounded_size(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gdpr.erasures.replaying.MOST_CHARACTERS", 400)
+    tenant.record(*[draft(payload={"to": "ada@example.com", "text": "x" * size}) for size in (10, 10, 900, 900)])
+    before = everything(tenant)
+    erased(tenant.company)
+    put_back_events(before)
+    assert figures(replay()[0]) == (4, 0, 0)
+    _, *made = erasing.records_of(tenant.company)
+    assert [len(list(erasing.listed_in(record))) for record in made] == [2, 1, 1]
+    assert figures(replay()[0]) == (0, 4, 0)
 
 
 def test_what_the_database_does_not_have_is_counted(tenant: Tenant) -> None:
@@ -293,6 +357,22 @@ def test_a_number_that_now_is_the_key_of_another_company_s_row_means_none(tenant
     assert Webhook.objects.get(pk=mine.pk).description == "of somebody else"
 
 
+def test_a_number_that_was_given_once_more_after_the_erasure_is_another_row(tenant: Tenant) -> None:
+    webhook, _ = Webhook.objects.register(company=tenant.company, url="https://example.com/")
+    user = get_user_model().objects.create(username="op")
+    kind = ContentType.objects.get_for_model(Webhook)
+    known = {"user": user, "content_type": kind, "object_id": str(webhook.pk), "action_flag": CHANGE}
+    entry = LogEntry.objects.create(**known, object_repr="of ada@example.com")
+    before = rows_of(LogEntry.objects.all())
+    erasure = erased(tenant.company)
+    put_back(LogEntry, before)
+    assert [(one.rows, one.rows_absent) for one in replay(every_table=True)] == [(1, 0)]
+    assert LogEntry.objects.get().object_repr == erasure.pseudonym
+    LogEntry.objects.filter(pk=entry.pk).update(object_repr="of somebody else", action_time=timezone.now())
+    assert [(one.rows, one.rows_absent) for one in replay(every_table=True)] == [(0, 1)]
+    assert LogEntry.objects.get().object_repr == "of somebody else"
+
+
 def completed_by(one: Repeated) -> Erasure:
     assert one.completed
     return Erasure.objects.get(pk=one.known.erasure_id)
@@ -315,12 +395,12 @@ def test_an_erasure_that_the_database_does_not_know_is_known_again(tenant: Tenan
     made = completed_by(replay()[0])
     assert (made.status, made.subject, made.key, made.pseudonym) == ("COMPLETED", None, "", erasure.pseudonym)
     assert (made.requested_by, made.created_at, made.due_at, made.counts) == (
-        erasure.requested_by,
+        UNKNOWN_NAME,
         erasure.created_at,
         erasure.due_at,
         erasure.counts,
     )
-    assert [(one.user_id, one.approved_by) for one in made.approvals.all()] == [(7, "olga")]
+    assert [(one.user_id, one.approved_by) for one in made.approvals.all()] == [(7, UNKNOWN_NAME)]
     assert ErasedRow.objects.get().replaced == {"description": [0]}
     assert Webhook.objects.get().description == erasure.pseudonym
     assert made.certificate

@@ -18,7 +18,7 @@ from gdpr.subjects import InvalidSubject
 from hyrelog.ops.gauges import GAUGES
 from jobs.models import Job
 from tests.conftest import NOON, Tenant
-from tests.gdpr.erasures.asking import ADA, BOB, WHY, approved, ask, person, previewed, told
+from tests.gdpr.erasures.asking import ADA, BOB, WHY, approved, ask, count, person, told
 from tests.hyrelog.test_metrics import scrape
 from tests.threads import begin_until_it_waits
 
@@ -123,11 +123,12 @@ def test_of_two_who_ask_at_once_both_get_the_one_request(committed: None, tenant
 
 
 def test_the_preview_is_counted_anew_where_no_count_is_under_way(tenant: Tenant) -> None:
-    erasure = previewed(tenant.company)
+    erasure = ask(tenant.company)
     assert not again(erasure, now=NOON)
-    for status in ("COMPLETED", "FAILED"):
-        Job.objects.filter(status="PENDING").update(status=status, completed_at=NOON)
-        assert again(erasure, now=NOON)
+    count(erasure)
+    assert again(erasure, now=NOON)
+    Job.objects.filter(status="PENDING").update(status="FAILED", completed_at=NOON)
+    assert again(erasure, now=NOON)
     erasure.refresh_from_db()
     assert erasure.preview is not None
 
