@@ -12,6 +12,7 @@ from django.db import connection, models, transaction
 
 from audit.encryption import encrypt
 from audit.models import ApiKey, AuditEvent, Company, IdempotencyRecord
+from audit.own_words import marked
 from audit.personal_data import Erasable, erasable
 from gdpr.models import (
     DownloadAccess,
@@ -137,14 +138,16 @@ def _plant(table: Erasable, row: models.Model, marker: str) -> None:
 
 
 def planted(table: Erasable, marker: str) -> dict[str, Any]:
-    """What is planted in each column of a table."""
+    """What is planted in each column of a table: no id where only an address is looked for."""
     document = {"list": [{"userId": marker}], marker: 1}
     found = {
         str(field.column): document if isinstance(field, models.JSONField) else marker
         for field in table.model._meta.concrete_fields
         if isinstance(field, SEARCHED) and field.column not in table.proved
     }
-    return found | {name: value for name, value in _special(marker).get(table.table, {}).items() if name in found}
+    found |= {name: value for name, value in _special(marker).get(table.table, {}).items() if name in found}
+    own = table.own({"type": "http.request", **found}) if table.own and "@" not in marker else {}
+    return {name: value for name, value in found.items() if own.get(name) != marked(marker)}
 
 
 def _special(marker: str) -> dict[str, dict[str, Any]]:
@@ -158,10 +161,8 @@ def _special(marker: str) -> dict[str, dict[str, Any]]:
         "gdpr_exportrequest": {"subject": person},
         "gdpr_erasure": {"subject": person},
         "gdpr_legalhold": {"subject": person},
-        "jobs_job": {"secrets": secrets, "follow_up": steps},
+        "jobs_job": {"payload": {"json": {marker: [marker]}}, "secrets": secrets, "follow_up": steps},
         "webhooks_webhook": {
-            "events": ["user.*", marker],
-            "categories": [marker],
             "encrypted_headers": encrypt(json.dumps({"X-User": marker})),
             "encrypted_authentication": encrypt(json.dumps({"type": "basic", "username": marker, "password": "p"})),
         },
