@@ -58,10 +58,10 @@ def _declare_exports() -> None:
 
 
 def _declare_erasures() -> None:
-    # One that may still run needs its identifiers, and forgets them once it is completed.
+    # One that may still run, be it after it has failed, needs its identifiers, and forgets them once it is completed.
     erase(
         Erasure,
-        whose="\"company_id\" = %s AND \"status\" IN ('COMPLETED', 'FAILED', 'REJECTED')",
+        whose="\"company_id\" = %s AND \"status\" IN ('COMPLETED', 'REJECTED')",
         forms={"subject": Form(write=_others)},
         own=_subject,
         kept={
