@@ -34,7 +34,8 @@ def own_words(job_type: str, *places: str, objects: Collection[str] = ()) -> Non
     A place is a column or a dotted path in one, such as `payload.method`; of `objects` only the names of their members
     are HyreLog's own.
     """
-    _own[job_type] = [*((place, names_marked) for place in objects), *((place, marked) for place in places)]
+    # Places are found by the names as they are: an object comes behind what stands in it.
+    _own[job_type] = [*((place, marked) for place in places), *((place, names_marked) for place in objects)]
 
 
 def declare() -> None:

@@ -78,7 +78,7 @@ def _declare_jobs() -> None:
     """Where the jobs of webhooks hold HyreLog's own words. Which actions are replayed is a pattern as a webhook's."""
     for job_type in (RECOVER, REPLAY):
         own_words(job_type, *OWN_JOB)
-    own_words(DISABLE, "key", "payload.webhookId", "payload.reason", "result")
+    own_words(DISABLE, "key", "payload.webhookId", "payload.reason", "result", objects=("payload",))
     own_words(REQUEST, "payload.method")
     own_words(
         PROCESS,
