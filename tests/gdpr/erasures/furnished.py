@@ -155,13 +155,14 @@ def _special(marker: str) -> dict[str, dict[str, Any]]:
     person = {"email": [marker]} if "@" in marker else {"actorId": [marker]}
     secrets = encrypt(json.dumps({"headers": {"X-User": marker}}))
     last = {"type": "t", "payload": {}, "secrets": secrets, "takesResult": False, "then": None, "queue": "jobs"}
+    payload = {"json": {marker: [marker]}} | ({marker: 1} if "@" in marker else {})  # an id may be a parameter's name
     steps = last | {"payload": {"of": marker}, "secrets": "", "then": last}
     return {
         "audit_apikey": {"allowed_networks": ["203.0.113.0/24", marker]},
         "gdpr_exportrequest": {"subject": person},
         "gdpr_erasure": {"subject": person},
         "gdpr_legalhold": {"subject": person},
-        "jobs_job": {"payload": {"json": {marker: [marker]}}, "secrets": secrets, "follow_up": steps},
+        "jobs_job": {"payload": payload, "secrets": secrets, "follow_up": steps},
         "webhooks_webhook": {
             "encrypted_headers": encrypt(json.dumps({"X-User": marker})),
             "encrypted_authentication": encrypt(json.dumps({"type": "basic", "username": marker, "password": "p"})),

@@ -54,9 +54,7 @@ def row_ids(tenant: Tenant, settings: Any, tmp_path: Any) -> list[str]:
         enqueue("email.send", {"to": "us@example.com", "subject": "Hello", "text": "…"}, company=company)[0],
         request_recovery(webhook=webhook, since=NOON, until=None, statuses=["FAILED", "HELD"], now=NOON),
         request_replay(webhook=webhook, since=NOON, until=later, patterns=["user.*"], now=NOON),
-        job_in(
-            tenant, job_type="webhook.disable", payload={"webhookId": str(webhook.pk), "url": "u", "reason": "Gone."}
-        ),
+        job_in(tenant, job_type="webhook.disable", payload=gone),
     ]
     Job.objects.filter(pk__in=[job.pk for job in jobs]).update(result={"done": 1}, step="1 of 2")
     request_export(company=company, scope="subject", subject=BOB, requested_by="them", now=NOON)
