@@ -85,7 +85,7 @@ def _can_be_stopped(job_type: str) -> bool:
 
 
 def _own_in(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row with what is HyreLog's own marked: by its type, and the names of whatever that type takes and gives."""
+    """The row with what is HyreLog's own marked: by its type, and the names of whatever that type takes."""
     job_type, found = row["type"], dict(row)
     for place, mark in [*_own.get(job_type, ()), *_names_in(job_type)]:
         column, *path = place.split(".")
@@ -95,10 +95,10 @@ def _own_in(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _names_in(job_type: str) -> Iterator[tuple[str, Callable[[Any], Any]]]:
-    """The objects whose members are declared: of a payload that is checked, say, each name is a parameter's."""
+    """The objects whose members a handler declares: of a payload that is checked, each name is a parameter's."""
     yield "secrets", names_marked
     if registry.declares(job_type) and registry.handler_of(job_type).payload_type:
-        yield from (("payload", names_marked), ("result", names_marked))
+        yield "payload", names_marked
 
 
 def _declare_jobs() -> None:

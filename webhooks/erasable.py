@@ -79,11 +79,11 @@ def _declare_jobs() -> None:
     for job_type in (RECOVER, REPLAY):
         own_words(job_type, *OWN_JOB)
     own_words(DISABLE, "key", "payload.webhookId", "payload.reason", "result", objects=("payload",))
-    own_words(REQUEST, "payload.method")
+    own_words(REQUEST, "payload.method", objects=("result",))
     own_words(
         PROCESS,
         *("payload.format", "payload.delimiter", "payload.where.op"),
-        objects=("payload.source", "payload.where"),
+        objects=("payload.source", "payload.where", "result"),
     )
 
 
