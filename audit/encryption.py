@@ -36,6 +36,17 @@ def read_json(token: str) -> Any:
         return None
 
 
+def is_shut(token: str) -> bool:
+    """Whether there is something that none of the keys decrypts any more."""
+    if not token:
+        return False
+    try:
+        decrypt(token)
+    except UnreadableSecret:
+        return True
+    return False
+
+
 @lru_cache(maxsize=4096)  # a webhook's secret signs each of its requests
 def _decrypt(token: str, keys: tuple[str, ...]) -> str:
     try:

@@ -69,11 +69,13 @@ class Form:
 
     `write(stored, replaced, pseudonym)` makes of the value in which the pseudonym stands one that the column may have.
     `read(stored)` opens what is encrypted: it is this that is looked through, and that has numbers. As a search cannot
-    look into it where it lies, each row of the company is read that has some.
+    look into it where it lies, each row of the company is read that has some. `is_shut(stored)` says whether there is
+    something in it that no key opens any more: nobody knows whom it names, so it stays, and is counted as what remains.
     """
 
     write: Callable[[Any, Any, str], Any]
     read: Callable[[Any], Any] | None = None
+    is_shut: Callable[[Any], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,9 @@ class Erasable:
     row) with the row's key behind it; `forms` says how columns are written that have rules of their own. The columns of
     `emptied` are set to what it says, whether they name anybody or not. The columns of `proved` are looked at and never
     changed. `deleted` says that the whole row goes instead.
+
+    `own(row)` is the row, by column, with HyreLog's own words and ids in it marked (audit.own_words): no id of a person
+    is looked for in these. Numbers are of what it gives. It sees the columns of `own_by`, too, which are kept.
 
     `whose` is the SQL condition on the rows of a company, with one parameter, its id.
     """
@@ -99,6 +104,8 @@ class Erasable:
     proved: Mapping[str, str] = field(default_factory=dict)
     kept: Mapping[str, str] = field(default_factory=dict)
     deleted: bool = False
+    own: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    own_by: frozenset[str] = frozenset()
     ready: Ready | None = None
     then: Then | None = None
 

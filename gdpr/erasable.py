@@ -1,23 +1,30 @@
 """How an erasure treats the tables of this app: requests stay as evidence (Art. 5(2) GDPR), and name nobody."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from audit.own_words import marked, names_marked
 from audit.personal_data import OUR_WORD, RANDOM, Form, Found, erase
 from gdpr import models
+from gdpr.erasures.requesting import ERASE, PREVIEW
 from gdpr.erasures.values import values
 from gdpr.models import Erasure, ExportRequest
 from gdpr.models.privacy_notice import TEXTS
-from gdpr.requesting import scope_key
+from gdpr.requesting import EXPORT, scope_key
 from gdpr.subjects import Subject
-from jobs.erasable import cancel_waiting, let_end
+from jobs.erasable import OWN_JOB, cancel_waiting, let_end, own_words
 from jobs.models import Job
+
+COUNTS = "Names of HyreLog's tables, and numbers."
 
 
 def declare() -> None:
     """Tell erasures of the tables."""
     # What is empty is said in general words in archives; a pseudonym there would tell nobody whom to ask.
-    erase(models.PrivacyNotice, forms={text: Form(write=lambda *_: "") for text in TEXTS})
+    erase(models.PrivacyNotice, own=_notice, forms={text: Form(write=lambda *_: "") for text in TEXTS})
+    for job_type in (EXPORT, ERASE, PREVIEW):
+        own_words(job_type, *OWN_JOB)
     _declare_exports()
     _declare_erasures()
 
@@ -26,6 +33,7 @@ def _declare_exports() -> None:
     subject = Form(write=_others)
     erase(
         ExportRequest,
+        own=_subject,
         forms={"subject": subject},
         kept={"scope": OUR_WORD},
         ready=_exports_at_rest,
@@ -38,6 +46,7 @@ def _declare_exports() -> None:
         kept={
             "scope": OUR_WORD,
             "status": OUR_WORD,
+            "counts": COUNTS,
             "file": "The number of the job that made it, and of the attempt.",
             "sha256": "The fingerprint of a file in which much is random; the file itself is deleted.",
             "checkpoint": "Numbers and fingerprints of the chains, which are random, and HyreLog's signature of them.",
@@ -49,12 +58,19 @@ def _declare_exports() -> None:
 
 
 def _declare_erasures() -> None:
-    # One that may still run needs its identifiers, and forgets them once it is completed.
+    # One that may still run, be it after it has failed, needs its identifiers, and forgets them once it is completed.
     erase(
         Erasure,
-        whose="\"company_id\" = %s AND \"status\" IN ('COMPLETED', 'FAILED', 'REJECTED')",
+        whose="\"company_id\" = %s AND \"status\" IN ('COMPLETED', 'REJECTED')",
         forms={"subject": Form(write=_others)},
-        kept={"key": "Made anew where the identifiers change.", "pseudonym": RANDOM, "status": OUR_WORD},
+        own=_subject,
+        kept={
+            "key": "Made anew where the identifiers change.",
+            "pseudonym": RANDOM,
+            "status": OUR_WORD,
+            "preview": COUNTS,
+            "counts": COUNTS,
+        },
         proved={"certificate": "HyreLog signed it. It names those who approved, and nobody else."},
         then=_forget_keys_of_erasures,
     )
@@ -72,8 +88,19 @@ def _declare_erasures() -> None:
     erase(
         models.LegalHold,
         whose='"company_id" = %s AND "lifted_at" IS NOT NULL',
+        own=_subject,
         forms={"subject": Form(write=_others)},
     )
+
+
+def _notice(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a company tells everybody: a text that is an id as a whole is no person's."""
+    return {text: marked(row[text]) for text in TEXTS}
+
+
+def _subject(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An id may be `email`, which is what addresses are called here."""
+    return {"subject": names_marked(row["subject"])}
 
 
 def _others(stored: Any, replaced: Any, pseudonym: str) -> dict[str, list[str]]:

@@ -5,14 +5,21 @@ by these one could try out who the person was. So of each attempt to deliver an 
 to stays: whoever received the person's data is to be told of the erasure (GDPR, Art. 19).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from audit.encryption import read_json
+from audit.encryption import is_shut, read_json
+from audit.own_words import names_marked
 from audit.personal_data import OUR_WORD, RANDOM, Form, Found, erase, spare
+from jobs.erasable import OWN_JOB, own_words
 from webhooks import models
+from webhooks.disabling import DISABLE
 from webhooks.models import Webhook, WebhookAttempt, WebhookDelivery
+from webhooks.processing.process import PROCESS
+from webhooks.recovering import RECOVER
+from webhooks.replaying import REPLAY
+from webhooks.requesting.request import REQUEST
 
 NOWHERE = "https://erased.invalid/"
 """Leads nowhere, for ever (RFC 6761, section 6.4), and is a URL as everybody who reads it expects."""
@@ -26,7 +33,9 @@ DISABLED = (
 
 def declare() -> None:
     """Tell erasures of the tables."""
-    gone = Form(read=read_json, write=lambda *_: "")
+    _declare_jobs()
+    gone = Form(read=read_json, write=lambda *_: "", is_shut=is_shut)
+    pattern = "A pattern on what events are called, without which the webhook hears nothing. It is to name nobody."
     erase(
         Webhook,
         forms={
@@ -34,6 +43,7 @@ def declare() -> None:
             "encrypted_headers": gone,
             "encrypted_authentication": gone,
         },
+        proved={"events": pattern, "categories": pattern},
         kept={"encrypted_secret": RANDOM, "encrypted_previous_secret": RANDOM},
         ready=_quiet,
         then=_disable,
@@ -55,12 +65,31 @@ def declare() -> None:
             "response_headers": {},
             "response_body": "",
         },
-        kept={"result": OUR_WORD, "kind": OUR_WORD},
+        own=_sent,
+        kept={"result": OUR_WORD, "kind": OUR_WORD, "timing": "Milliseconds, and what took them."},
         ready=_ended,
     )
     counts = "Counts and times of requests, which say how an endpoint fares. They name no person."
     spare(models.Endpoint, reason=counts)
     spare(models.EndpointHour, reason=counts)
+
+
+def _declare_jobs() -> None:
+    """Where the jobs of webhooks hold HyreLog's own words. Which actions are replayed is a pattern as a webhook's."""
+    for job_type in (RECOVER, REPLAY):
+        own_words(job_type, *OWN_JOB)
+    own_words(DISABLE, "key", "payload.webhookId", "payload.reason", "result", objects=("payload",))
+    own_words(REQUEST, "payload.method", objects=("result",))
+    own_words(
+        PROCESS,
+        *("payload.format", "payload.delimiter", "payload.where.op"),
+        objects=("payload.source", "payload.where", "result"),
+    )
+
+
+def _sent(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What headers are called is no word of a person's."""
+    return {column: names_marked(row[column]) for column in ("request_headers", "response_headers")}
 
 
 def _quiet(found: Found, now: datetime) -> set[Any]:

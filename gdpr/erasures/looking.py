@@ -40,10 +40,14 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A part of what was looked through: of each row in which the person may be named, in which columns they are."""
+    """A part of what was looked through: of each row in which the person may be named, in which columns they are.
+
+    `shut` are the columns, row by row, that no key opens any more.
+    """
 
     looked_at: int
     named: dict[Any, list[str]] = field(default_factory=dict)
+    shut: list[str] = field(default_factory=list)
 
     def keys_to_erase(self, table: Erasable) -> Iterator[Any]:
         """The rows in which something that names the person can be replaced."""
@@ -52,9 +56,10 @@ class Sighting:
                 yield key
 
     def proved(self, table: Erasable) -> Iterator[str]:
-        """The place of each value that names the person and must stay, as `table.column`."""
+        """The place of each value that names the person and must stay, or that may name them, as `table.column`."""
         for columns in self.named.values():
             yield from (f"{table.table}.{column}" for column in columns if column in table.proved)
+        yield from (f"{table.table}.{column}" for column in self.shut)
 
 
 def fields_of(table: Erasable) -> dict[str, Any]:
@@ -79,7 +84,7 @@ def selection_of(table: Erasable, company: Company) -> Selection | None:
     latest = _latest(table, where, company)
     if latest is None or not looked_at:
         return None
-    left_out = _by_column(table).keys() - {key.column, *looked_at} | set(_encrypted(table))
+    left_out = _by_column(table).keys() - {key.column, *looked_at, *table.own_by} | set(_encrypted(table))
     return Selection(
         Looked(table.model, frozenset(left_out)),
         where=f'{where} AND "{key.column}" <= %s',
@@ -95,10 +100,11 @@ def look(table: Erasable, selection: Selection, person: Subject) -> Iterator[Sig
     key = key_of(table)
     for found in search(selection, person, line=NO_LINE):
         rows = ((key.to_python(row[key.column]), row) for row in found.rows)
-        yield Sighting(found.looked_at, {pk: _naming(row, plain, person) for pk, row in rows})
+        yield Sighting(found.looked_at, {pk: _naming(_marked(table, row), plain, person) for pk, row in rows})
     for keys in _keys_of_encrypted(table, selection):
         sighting = Sighting(0)
         for row in rows_of(table, keys):
+            sighting.shut.extend(_shut_in(table, row))
             values = values_of(table, row)
             if not _naming(values, plain, person):  # by which it was found above
                 sighting.named[row.pk] = naming_columns(table, values, person)
@@ -131,13 +137,15 @@ def rows_of(table: Erasable, keys: Sequence[Any]) -> models.QuerySet[Any]:
     rows = table.model._base_manager.filter(pk__in=keys).order_by("pk")  # noqa: SLF001  also what managers hide
     if table.model is AuditEvent:
         return rows
-    return rows.only("pk", *(one.name for one in fields_of(table).values()))
+    return rows.only("pk", *(one.name for one in fields_of(table).values()), *table.own_by)
 
 
 def values_of(table: Erasable, row: models.Model) -> dict[str, Any]:
-    """By column, what of a row is looked at: what is encrypted comes in the clear."""
+    """By column, what of a row is looked at: what is encrypted comes in the clear, and HyreLog's own words marked."""
     stored = stored_in(table, row)
-    return {column: _open(table, column, value) for column, value in stored.items()}
+    opened = {column: _open(table, column, value) for column, value in stored.items()}
+    seen = _marked(table, opened | {column: getattr(row, column) for column in table.own_by})
+    return {column: seen[column] for column in stored}
 
 
 def stored_in(table: Erasable, row: models.Model) -> dict[str, Any]:
@@ -147,6 +155,15 @@ def stored_in(table: Erasable, row: models.Model) -> dict[str, Any]:
 
 def _naming(row: Mapping[str, Any], columns: Iterable[str], person: Subject) -> list[str]:
     return [column for column in columns if person.matches(row[column])]
+
+
+def _marked(table: Erasable, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**row, **table.own(row)} if table.own else row
+
+
+def _shut_in(table: Erasable, row: models.Model) -> list[str]:
+    stored = stored_in(table, row)
+    return [name for name, form in table.forms.items() if form.is_shut and form.is_shut(stored[name])]
 
 
 def _encrypted(table: Erasable) -> list[str]:

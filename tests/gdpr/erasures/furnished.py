@@ -12,6 +12,7 @@ from django.db import connection, models, transaction
 
 from audit.encryption import encrypt
 from audit.models import ApiKey, AuditEvent, Company, IdempotencyRecord
+from audit.own_words import marked
 from audit.personal_data import Erasable, erasable
 from gdpr.models import (
     DownloadAccess,
@@ -137,14 +138,16 @@ def _plant(table: Erasable, row: models.Model, marker: str) -> None:
 
 
 def planted(table: Erasable, marker: str) -> dict[str, Any]:
-    """What is planted in each column of a table."""
+    """What is planted in each column of a table: no id where only an address is looked for."""
     document = {"list": [{"userId": marker}], marker: 1}
     found = {
         str(field.column): document if isinstance(field, models.JSONField) else marker
         for field in table.model._meta.concrete_fields
         if isinstance(field, SEARCHED) and field.column not in table.proved
     }
-    return found | {name: value for name, value in _special(marker).get(table.table, {}).items() if name in found}
+    found |= {name: value for name, value in _special(marker).get(table.table, {}).items() if name in found}
+    own = table.own({"type": "http.request", **found}) if table.own and "@" not in marker else {}
+    return {name: value for name, value in found.items() if own.get(name) != marked(marker)}
 
 
 def _special(marker: str) -> dict[str, dict[str, Any]]:
@@ -152,16 +155,15 @@ def _special(marker: str) -> dict[str, dict[str, Any]]:
     person = {"email": [marker]} if "@" in marker else {"actorId": [marker]}
     secrets = encrypt(json.dumps({"headers": {"X-User": marker}}))
     last = {"type": "t", "payload": {}, "secrets": secrets, "takesResult": False, "then": None, "queue": "jobs"}
+    payload = {"json": {marker: [marker]}} | ({marker: 1} if "@" in marker else {})  # an id may be a parameter's name
     steps = last | {"payload": {"of": marker}, "secrets": "", "then": last}
     return {
         "audit_apikey": {"allowed_networks": ["203.0.113.0/24", marker]},
         "gdpr_exportrequest": {"subject": person},
         "gdpr_erasure": {"subject": person},
         "gdpr_legalhold": {"subject": person},
-        "jobs_job": {"secrets": secrets, "follow_up": steps},
+        "jobs_job": {"payload": payload, "secrets": secrets, "follow_up": steps},
         "webhooks_webhook": {
-            "events": ["user.*", marker],
-            "categories": [marker],
             "encrypted_headers": encrypt(json.dumps({"X-User": marker})),
             "encrypted_authentication": encrypt(json.dumps({"type": "basic", "username": marker, "password": "p"})),
         },

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from audit.encryption import HIDDEN, decrypt
 from audit.models import ApiKey, IdempotencyRecord
-from audit.personal_data import Erasable, erasable
+from audit.personal_data import erasable
 from gdpr.erasures.deciding import approve
 from gdpr.erasures.requesting import PREVIEW, request_erasure
 from gdpr.models import Erasure, ExportRequest
@@ -26,11 +26,11 @@ from hyrelog.dev.hosting import find_hosting
 from jobs.models import Job
 from jobs.sealing import unseal
 from jobs.testing import run_enqueued
-from tests.architecture.test_erasable_data import HARMLESS, searched, types
+from tests.architecture.test_erasable_data import HARMLESS, types
 from tests.architecture.test_personal_data import tables
 from tests.conftest import Tenant, open_tenant
 from tests.gdpr.erasures.asking import officer
-from tests.gdpr.erasures.furnished import furnish, plant
+from tests.gdpr.erasures.furnished import furnish, plant, planted
 from webhooks.models import Webhook
 
 EMAIL = "Marked.Person@Planted.example"
@@ -117,7 +117,7 @@ def encodings(marker: str) -> Iterator[bytes]:
 def test_nothing_is_left_of_the_person(committed: None, marker: str) -> None:
     tenant = open_tenant("Acme")
     plant(furnish(tenant, marker), marker)
-    assert {table for table, _, _ in mentions(marker)} == {table.table for table in erasable() if plantable(table)}
+    assert {table for table, _, _ in mentions(marker)} == plantable(marker)
     backup = dump()
     assert marker.encode() in backup
     erasure = erase(tenant, marker)
@@ -159,7 +159,6 @@ def test_what_hyrelog_reads_itself_stays_readable(tenant: Tenant) -> None:
     assert (webhook.url, webhook.headers, webhook.authentication) == ("https://erased.invalid/", {}, None)
     assert not webhook.enabled
     assert "named the erased person" in webhook.disabled_reason
-    assert webhook.events == ["user.*", erasure.pseudonym]
     assert isinstance(key, ApiKey)
     assert key.allowed_networks == ["203.0.113.0/24", "192.0.2.0/32"]
     assert key.admits("203.0.113.7")
@@ -175,6 +174,6 @@ def test_what_hyrelog_reads_itself_stays_readable(tenant: Tenant) -> None:
     assert (job.follow_up["payload"], job.follow_up["queue"]) == ({"of": erasure.pseudonym}, "jobs")
 
 
-def plantable(table: Erasable) -> bool:
-    """Whether anything of a table is neither kept nor proved."""
-    return bool(searched(table).keys() - table.kept.keys() - table.proved.keys())
+def plantable(marker: str) -> set[str]:
+    """The tables in which the person can be planted: in columns that are neither kept nor proved."""
+    return {table.table for table in erasable() if planted(table, marker).keys() - table.kept.keys()}

@@ -15,6 +15,8 @@ from django.utils import timezone
 from audit.encryption import encrypt
 from audit.models import ApiKey, AuditEvent, IdempotencyRecord
 from audit.personal_data import Erasable, erasable
+from gdpr.erasures.changing import Whom
+from gdpr.erasures.previewing import preview
 from gdpr.erasures.requesting import request_erasure
 from gdpr.models import DownloadAccess, DownloadLink, Erasure, ExportArchive, ExportRequest
 from gdpr.requesting import request_export, scope_key
@@ -23,7 +25,7 @@ from jobs import events
 from jobs.leases import ProcessLease
 from jobs.models import Job, JobLog
 from tests.conftest import NOON, Tenant, draft, open_tenant
-from tests.gdpr.erasures.engine import ADA, BOB, approved, erased
+from tests.gdpr.erasures.engine import ADA, BOB, approved, erased, run
 from tests.jobs.rows import job_in
 from tests.threads import begin
 from webhooks.claiming import Claimer
@@ -124,14 +126,20 @@ def test_secrets_of_a_payload_are_looked_into(tenant: Tenant) -> None:
     assert (named.status, other.status, other.secrets) == ("CANCELLED", "PENDING", secrets)
 
 
-def test_what_no_key_decrypts_any_more_is_in_nobodys_way(tenant: Tenant) -> None:
+def test_what_no_key_decrypts_any_more_is_counted_as_what_remains(tenant: Tenant) -> None:
+    """It stays: the key may only be missing for now. Would it be put back, the person could be read again."""
     lost = Fernet(Fernet.generate_key()).encrypt(b'{"headers": {"X-User": "ada"}}').decode()
-    job_in(tenant, secrets=lost)
+    step = {"type": "t", "payload": {}, "secrets": lost, "takesResult": False, "then": None, "queue": "jobs"}
+    job_in(tenant, secrets=lost, follow_up=step)
     webhook, _ = Webhook.objects.register(company=tenant.company, url="https://example.com/")
     Webhook.objects.update(encrypted_headers=lost)
-    erased(tenant.company)
+    erasure = erased(tenant.company)
     webhook.refresh_from_db()
     assert (webhook.encrypted_headers, webhook.enabled) == (lost, True)
+    remaining = {"jobs_job.follow_up": 1, "jobs_job.secrets": 1, "webhooks_webhook.encrypted_headers": 1}
+    assert erasure.certificate
+    assert erasure.certificate["body"]["remaining"] == remaining
+    assert preview(tenant.company, Whom(ADA, erasure.pseudonym), advance=lambda *_: None).remaining == remaining
 
 
 # Exports.
@@ -293,6 +301,24 @@ def test_one_that_is_still_to_be_decided_keeps_its_identifiers(tenant: Tenant) -
     erased(tenant.company)
     asked.refresh_from_db()
     assert asked.person() == both
+
+
+def test_one_that_has_failed_keeps_its_identifiers_and_goes_on_with_them(tenant: Tenant) -> None:
+    """Somebody else's erasure has one of them; the other one would never be erased if they were replaced."""
+    both = Subject(actor_ids=("ada",), emails=("countess@example.com",))
+    failed = approved(tenant.company, both)
+    assert failed.job
+    tenant.record(draft(actor={"id": "x", "email": "countess@example.com"}))
+    Job.objects.filter(pk=failed.job.pk).update(status="FAILED", completed_at=NOON)
+    assert failed.fail()
+    erased(tenant.company, Subject(actor_ids=("ada",)))
+    failed.refresh_from_db()
+    assert failed.person() == both
+    Job.objects.filter(pk=failed.job.pk).retry(now=timezone.now())
+    run(failed)
+    assert failed.status == "COMPLETED"
+    actor = AuditEvent.objects.get(workspace=tenant.workspace).actor
+    assert actor == {"id": failed.pseudonym, "email": failed.pseudonym}
 
 
 def test_its_own_words_name_the_person_no_more_once_it_has_begun(tenant: Tenant) -> None:
