@@ -23,10 +23,12 @@ from gdpr.erasures.batching import BATCH, PAUSE, Batches, Clock
 from gdpr.erasures.changing import Whom
 from gdpr.erasures.looking import followers_of, key_of, keys_following, look, selection_of
 from gdpr.erasures.metering import Meter
+from gdpr.erasures.surprises import Wordless
 from gdpr.erasures.waiting import come_back_later
 from gdpr.models import ErasedRow, Erasure
 from gdpr.selecting import Selection
 from jobs.context import JobContext
+from jobs.models import Job
 
 FURTHEST = 2
 """The pass that looks furthest: the first one looks at what is there when it begins, this one at what came meanwhile,
@@ -40,7 +42,7 @@ Late = defaultdict[str, list[Any]]
 """By table, the keys of rows that could not be erased yet."""
 
 
-class StillNamed(Exception):
+class StillNamed(Wordless):
     """The person is found in rows in which nothing of theirs is found to be replaced: a mistake of HyreLog's own."""
 
     def __init__(self, tables: Iterable[str]) -> None:
@@ -79,6 +81,7 @@ class _Erasing:
         self._remaining: Counter[str] = Counter()
 
     def run(self) -> Erased:
+        self._forget_own_tracebacks()
         for number in range(1, MOST_PASSES + 1):
             found, changed = self._pass(number)
             if not found:
@@ -90,10 +93,19 @@ class _Erasing:
         self._go_over_followers()
         return self._finish()
 
+    @transaction.atomic
+    def _forget_own_tracebacks(self) -> None:
+        """Nothing else of this job, which no pass looks at, can quote the person."""
+        self._context.hold_claim()
+        job = self._context.job
+        Job.objects.filter(pk=job.pk).update(traceback="")
+        job.history.exclude(traceback="").update(traceback="")
+
     def _pass(self, number: int) -> tuple[set[str], bool]:
         """Look through all tables; in which the person was found, and whether anything was changed."""
+        job = self._context.job.pk  # it is at work, and would wait for itself
         if number <= FURTHEST:
-            every = ((table, selection_of(table, self._company)) for table in self._tables.values())
+            every = ((table, selection_of(table, self._company, but_job=job)) for table in self._tables.values())
             self._selections = [(table, selection) for table, selection in every if selection]
         self._remaining.clear()
         found, changed, late = set(), 0, _none_late()

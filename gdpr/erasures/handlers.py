@@ -14,6 +14,7 @@ from gdpr.erasures.holds import blocking
 from gdpr.erasures.metering import Meter
 from gdpr.erasures.previewing import preview
 from gdpr.erasures.requesting import ERASE, PREVIEW
+from gdpr.erasures.surprises import without_words
 from gdpr.erasures.waiting import come_back_later
 from gdpr.models import Erasure, LegalHold
 from jobs.backoff import exponential
@@ -39,6 +40,26 @@ logger = logging.getLogger(__name__)
 )
 def run(context: JobContext) -> dict[str, Any]:
     """Erase a person; each attempt goes on where the one before ended."""
+    with without_words(context):
+        return _run(context)
+
+
+@handler(
+    PREVIEW,
+    queue="exports",
+    max_attempts=5,
+    backoff=exponential(base=10, cap=300),
+    timeout=86_400,
+    concurrency=2,
+    company_concurrency=1,
+)
+def count(context: JobContext) -> dict[str, Any]:
+    """Count what an erasure would erase; an erasure that is gone or completed needs it no more."""
+    with without_words(context):
+        return _count(context)
+
+
+def _run(context: JobContext) -> dict[str, Any]:
     erasure = Erasure.objects.of(context.company).get(pk=context.payload["erasureId"])
     if erasure.status in (Erasure.Status.REJECTED, Erasure.Status.COMPLETED):
         return {"counts": erasure.counts}  # there is nothing to do, or only the settling was lost
@@ -57,17 +78,7 @@ def run(context: JobContext) -> dict[str, Any]:
     return {"counts": erased.counts, "remaining": erased.remaining, "archives": erased.archives}
 
 
-@handler(
-    PREVIEW,
-    queue="exports",
-    max_attempts=5,
-    backoff=exponential(base=10, cap=300),
-    timeout=86_400,
-    concurrency=2,
-    company_concurrency=1,
-)
-def count(context: JobContext) -> dict[str, Any]:
-    """Count what an erasure would erase; an erasure that is gone or completed needs it no more."""
+def _count(context: JobContext) -> dict[str, Any]:
     known = Erasure.objects.of(context.company).exclude(subject=None)
     erasure = known.filter(pk=context.payload["erasureId"]).first()
     if erasure is None:
