@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
     timeout=86_400,
     concurrency=2,  # each keeps a process of a worker, and reads whole tables: small jobs need some too
     company_concurrency=1,  # two of one company would only wait for each other
+    owed=True,  # to the person: a request that is not to run is rejected, and a legal hold keeps one that has begun
     keep_completed=FOREVER,  # the record of an erasure stays, also of one that failed
     keep_failed=FOREVER,
     died=telling.told_failed,
