@@ -25,7 +25,7 @@ from gdpr.erasures.looking import followers_of, key_of, keys_following, look, se
 from gdpr.erasures.metering import Meter
 from gdpr.erasures.surprises import Wordless
 from gdpr.erasures.waiting import come_back_later
-from gdpr.models import ErasedRow, Erasure
+from gdpr.models import ErasedRow, Erasure, ExportArchive
 from gdpr.selecting import Selection
 from jobs.context import JobContext
 from jobs.models import Job
@@ -177,18 +177,22 @@ class _Erasing:
                 after = some[-1][0]
 
     def _finish(self) -> Erased:
-        batches = self._batches
+        batches, purged = self._batches, 0
         self._meter.ending("archives")
-        purged = batches.until_free(lambda: archives.purge(batches.erasure, now=batches.clock()))
-        batches.erasure.refresh_from_db()
-        ledger.write(batches.erasure)
-        erasure = batches.until_free(lambda: self._complete(batches.clock()))
-        return Erased(erasure.counts, self._remaining, purged)
+        while True:
+            purged += batches.until_free(lambda: archives.purge(batches.erasure, now=batches.clock()))
+            batches.erasure.refresh_from_db()
+            ledger.write(batches.erasure)
+            if erasure := batches.until_free(lambda: self._complete(batches.clock())):
+                return Erased(erasure.counts, self._remaining, purged)
 
     @transaction.atomic
-    def _complete(self, now: datetime) -> Erasure:
+    def _complete(self, now: datetime) -> Erasure | None:
+        """The erasure, completed; None if an archive was put on record while a hold came and went."""
         self._context.hold_claim()
         erasure = self._batches.hold_everything()
+        if ExportArchive.objects.ready().filter(company=self._company).exists():
+            return None
         signed = certificate.certify(erasure, remaining=self._remaining, now=now)
         erasure.complete(certificate=signed, now=now)
         telling.told_completed(erasure, now=now)

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 from django.db import transaction
 from django.utils import timezone
 
+from gdpr import storage
 from gdpr.erasures import telling
 from gdpr.erasures.batching import Held
 from gdpr.erasures.changing import Whom
@@ -18,10 +19,12 @@ from gdpr.erasures.surprises import without_words
 from gdpr.erasures.waiting import come_back_later
 from gdpr.models import Erasure, LegalHold
 from jobs.backoff import exponential
-from jobs.context import JobContext, Retryable
+from jobs.context import JobContext
 from jobs.registry import FOREVER, handler
 
-UNAVAILABLE = "The storage of archives failed; the operators of HyreLog see the details."
+UNAVAILABLE = "The storage of archives failed; this goes on once it works again. The operators see the details."
+STORAGE = "waiting for the storage of archives"
+"""The step of a job that cannot go on without it. However long that lasts, its attempts do not end by it."""
 
 logger = logging.getLogger(__name__)
 
@@ -69,13 +72,15 @@ def _run(context: JobContext) -> dict[str, Any]:
     if not _begin(context, erasure):
         return {"counts": erasure.counts}
     try:
+        storage.reach()  # without it no erasure can end, and each try would look through everything
         erased = erase(context, erasure, clock=timezone.now)
     except Held as held:
         _wait_for(context, held.hold)
     except OSError as error:
-        # What it says names folders and hosts. It is for operators; the tenant reads the text of Retryable.
+        # What it says names folders and hosts. It is for operators; the tenant reads the log of the job.
         logger.warning("The storage of archives failed in job %s: %s", context.job.id, error)
-        raise Retryable(UNAVAILABLE) from error
+        context.job.advance(context.job.progress, step=STORAGE)
+        come_back_later(context, UNAVAILABLE)
     return {"counts": erased.counts, "remaining": erased.remaining, "archives": erased.archives}
 
 

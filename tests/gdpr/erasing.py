@@ -1,9 +1,11 @@
 """Erasures as far as exports and archives meet them: events erased and recorded, and requests that are at work."""
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
 from audit import erasing
 from audit.erasing import Replacement
@@ -29,8 +31,9 @@ def erase(*events: AuditEvent, erasure_id: uuid.UUID | None = None, **values: An
 def at_work(company: Company, *, status: str = "PROCESSING") -> Erasure:
     """An erasure that has begun, whose job has that status."""
     claim = {"claim_token": uuid.uuid4(), "claimed_by": uuid.uuid4()} if status == "PROCESSING" else {}
+    later = timezone.now() + timedelta(hours=1)
     job = Job.objects.create(
-        company=company, type="gdpr.erase", queue="jobs", run_at=NOON, max_attempts=5, status=status, **claim
+        company=company, type="gdpr.erase", queue="jobs", run_at=later, max_attempts=5, status=status, **claim
     )
     return Erasure.objects.create(
         company=company,
