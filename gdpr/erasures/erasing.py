@@ -127,6 +127,8 @@ class _Erasing:
         before its attempts: what is sent once it was seen at rest names nobody any more.
         """
         if not follows:
+            if followers_of(table):
+                self._batches.keep_held(table, keys)
             self._erase_followers(table, keys, _none_late())
         done = self._batches.change(table, keys, follows=follows)
         late[table.table] += done.deferred

@@ -119,6 +119,29 @@ def test_a_hold_of_somebody_else_holds_nothing(tenant: Tenant) -> None:
     assert run(approved(tenant.company)).status == "COMPLETED"
 
 
+def test_a_row_that_names_a_person_on_hold_too_is_kept_with_what_follows_it(acme: Tenant) -> None:
+    """The erasure is asked for by the id, and the hold by the address: only the event tells that they are one."""
+    Webhook.objects.register(company=acme.company, url="https://example.com/", events=["user.*"])
+    alone = record(acme)
+    settling.settle([answer(sent(), b"Welcome")])
+    both = record(acme, actor={"id": "ada", "email": "ada@example.com"})
+    settling.settle([answer(sent(), b"Welcome, Countess of Lovelace")])
+    held = hold(acme, Subject(emails=("ada@example.com",)))
+    erasure = approved(acme.company, Subject(actor_ids=("ada",)))
+    job = run(erasure)
+    for event in (alone, both):
+        event.refresh_from_db()
+    assert (job.status, erasure.status) == ("PENDING", "PROCESSING")
+    assert said(erasure) == [f"Legal hold {held.pk} keeps what is to be erased; this waits until it is lifted."]
+    assert both.actor == {"id": "ada", "email": "ada@example.com"}
+    assert both.actor_salt
+    assert WebhookAttempt.objects.get(delivery__event=both).response_body == "Welcome, Countess of Lovelace"
+    holds.lift(held, lifted_by="op", now=NOON)
+    assert run(erasure).status == "COMPLETED"
+    assert WebhookAttempt.objects.get(delivery__event=both).response_body == ""
+    assert faults(acme.company) == []
+
+
 def test_it_waits_while_the_chain_is_busy(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(company, "PATIENCE", "50ms")
     waited, wait = threading.Event(), JobContext.wait
