@@ -78,7 +78,7 @@ def test_its_own_job_may_have_named_the_person(erasure: Erasure) -> None:
     """As after an attempt of a release that let such words pass."""
     assert erasure.job
     named = {"error": "A surprise.", "traceback": "IntegrityError: Failing row contains (1, ada@example.com)."}
-    Job.objects.filter(erasure=erasure).update(step="for ada@example.com", **named)
+    Job.objects.filter(erasure=erasure).update(result={"of": "ada@example.com"}, **named)
     ended = {"outcome": "failed", "started_at": NOON, "ended_at": NOON, "number": 1, "company": erasure.company}
     JobAttempt.objects.create(id=uuid.uuid4(), job=erasure.job, **ended, **named)
     JobLog.objects.create(job=erasure.job, company=erasure.company, attempt=1, text="It began.")
