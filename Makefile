@@ -12,8 +12,10 @@ READY := .venv/.ready
 run: $(READY)
 	@exec $(BIN)/python manage.py up
 
+# Each of these processes starts servers of its own; with servers that you name, there is one.
+PROCESSES ?= $(if $(DATABASE_URL)$(REDIS_URL),0,2)
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff check .

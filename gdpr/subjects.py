@@ -21,7 +21,7 @@ Not found are a person's name, another address of the same mailbox, and an addre
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -35,6 +35,8 @@ MOST_IDENTIFIERS = 20
 _NAMES_OF_IDS = ("id", "ids")
 _ENDINGS_OF_IDS = ("Id", "ID", "_id", "-id", ".id", "Ids", "IDs", "_ids", "-ids", ".ids")
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
+PSEUDONYM = re.compile(r"erased-[0-9a-f]{16}(?:-[0-9a-f-]+)?")
+"""What stands in place of whatever named somebody who was erased; where it must differ, with a number or key behind."""
 _Test = tuple[str, list[Any]]
 """A condition in SQL and its parameters."""
 _EXACT = 2**53
@@ -83,6 +85,15 @@ class Subject:
         """As archives and the API show it: lists, those without an identifier left out."""
         lists = {"actorId": list(self.actor_ids), "email": list(self.emails)}
         return {name: identifiers for name, identifiers in lists.items() if identifiers}
+
+    def pseudonyms(self) -> list[str]:
+        """The identifiers that erasures put in place of others. An export may look for one; it names nobody."""
+        return list(filter(PSEUDONYM.fullmatch, self.actor_ids))
+
+    def without_pseudonyms(self) -> "Subject":
+        """Whom an erasure looks for; nobody, if there is no other identifier."""
+        pseudonyms = self.pseudonyms()
+        return replace(self, actor_ids=tuple(one for one in self.actor_ids if one not in pseudonyms))
 
     def matches(self, value: Any) -> bool:
         """Whether a JSON value, or the text of a text column, names the subject."""

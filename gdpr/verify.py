@@ -353,6 +353,7 @@ _COUNT_OR_NULL = _Rule("a whole number from 0 on, or null", lambda value: value 
 _HASH = _matching("64 lower-case hex characters", "[0-9a-f]{64}")
 _UUID = _matching("a UUID in lower case", "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME = _matching("a time in UTC with six digits and Z", r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{6}Z")
+_TIME_OR_NULL = _Rule(f"{_TIME.name}, or null", lambda value: value is None or _TIME.accepts(value))
 _KEY_ID = _matching("16 lower-case hex characters", "[0-9a-f]{16}")
 _SIGNED = _matching("128 lower-case hex characters", "[0-9a-f]{128}")
 _NAME = _matching(
@@ -418,6 +419,8 @@ _CERTIFICATE_BODY = {
     "version": _exactly(1),
     "erasureId": _UUID,
     "company": {"id": _TEXT, "name": _TEXT},
+    "completedAt": _TIME,
+    "repeatedAt": _TIME_OR_NULL,
     "records": [_CERTIFIED],
 }
 """A certificate's body says more, which nothing in an archive can be compared with."""
@@ -1137,11 +1140,15 @@ def _naming_temporary_file() -> Iterator[None]:
 
 
 class _Certified:
-    """The records that the certificate of an erasure names, as long as they were not met in their chain."""
+    """The records that the certificate of an erasure names, as long as they were not met in their chain.
 
-    def __init__(self, certificate: Mapping[str, Any]) -> None:
+    `issued_at` is when the archive's checkpoint was.
+    """
+
+    def __init__(self, certificate: Mapping[str, Any], *, issued_at: str) -> None:
         body = certificate["body"]
         self._erasure = body["erasureId"]
+        self._issued_at, self._completed_at = issued_at, body["repeatedAt"] or body["completedAt"]
         self._records = {(record["workspaceId"], record["seq"]): record for record in body["records"]}
 
     def faults(self, row: Mapping[str, Any], erasures: _Erasures) -> Iterator[str]:
@@ -1159,9 +1166,16 @@ class _Certified:
         ):
             yield "the certificate says that it records another erasure, or of another number of events"
 
-    def end(self) -> Iterator[str]:
+    def end(self, report: Report) -> None:
+        """Tell of the records that the chains do not hold: an archive from before the erasure cannot."""
+        if self._records and self._issued_at < self._completed_at:
+            report.unchecked.append(
+                f"{len(self._records):,} records that the certificate names: the erasure was completed at "
+                f"{self._completed_at}, and the archive's checkpoint is of {self._issued_at}; take a later archive"
+            )
+            return
         for workspace, seq in self._records:
-            yield f"the archive holds no seq {seq} of workspace {workspace} (unless it is older than the certificate)"
+            report.fault(CERTIFICATE, f"the archive holds no seq {seq} of workspace {workspace}, which it names")
 
 
 # Reading the events
@@ -1221,8 +1235,8 @@ def _check_company(run: _Run, events: _File, chains: Mapping[str, _Chain]) -> No
     for chain in chains.values():
         for reason in chain.end():
             run.report.fault(events.name, reason, event=chain.name)
-    for reason in run.certified.end() if run.certified else ():
-        run.report.fault(CERTIFICATE, reason)
+    if run.certified:
+        run.certified.end(run.report)
     if run.erasures.lacks_some():  # something is wrong, which is worth another look
         again = run.again()
         for number, row in _rows(_File(again, events.listed), again):
@@ -1385,7 +1399,7 @@ def _expect_certificate(run: _Run, manifest: Mapping[str, Any], certificate: Map
     if body["company"]["id"] != manifest["company"]["id"]:
         run.report.fault(CERTIFICATE, "is another company's")
     if manifest["scope"] == "company":
-        run.certified = _Certified(certificate)
+        run.certified = _Certified(certificate, issued_at=manifest["checkpoint"]["body"]["issuedAt"])
     else:
         run.report.unchecked.append(
             "the records that the certificate names: that takes an archive of scope company, which holds whole chains"
@@ -1393,12 +1407,19 @@ def _expect_certificate(run: _Run, manifest: Mapping[str, Any], certificate: Map
 
 
 def read_certificate(path: Path) -> dict[str, Any]:
-    """The certificate in a file. Raises ValueError if there is none, OSError if the file cannot be read."""
+    """The certificate in a file: by itself, or in what HyreLog's API answers of the erasure.
+
+    Raises ValueError if there is none, OSError if the file cannot be read.
+    """
     with path.open("rb") as file:
         data = file.read(MOST_TEXT + 1)
     if len(data) > MOST_TEXT:
         raise ValueError(f"it has more than {MOST_TEXT:,} bytes")
-    found = JsonReader().read(data)
+    try:
+        value = JsonReader().read(data)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise ValueError("it is no JSON; it must be the certificate as HyreLog's API answers with it") from None
+    found = value.get("certificate", value) if isinstance(value, dict) else value
     for misfit in _misfits(found, _CERTIFICATE, "the certificate"):
         raise ValueError(misfit)
     needed = {name: found["body"].get(name) for name in _CERTIFICATE_BODY}
@@ -1447,6 +1468,7 @@ _PROVES_ERASED = (
     "place stands what was put there.",
 )
 _PROVES_CERTIFIED = "The erasure that the certificate is of is recorded in the chain, by the records that it names."
+_PROVES_CERTIFICATE = "The certificate is as HyreLog signed it. It names no record that an archive could hold."
 _PROVES_KEPT = "What the earlier checkpoint covers is in the chains unchanged: nothing before it was rewritten since."
 _CANNOT = (
     "That everything that happened was sent to HyreLog and recorded.",
@@ -1519,7 +1541,8 @@ def _limits(report: Report, *, subject: bool) -> Iterator[str]:
         cannot.insert(0, _CANNOT_SUBJECT)
     else:
         proves += [_PROVES_KEPT] if report.checkpoint else []
-        proves += [_PROVES_CERTIFIED] if report.certificate else []
+        if report.certificate:
+            proves += [_PROVES_CERTIFIED if report.certificate["body"]["records"] else _PROVES_CERTIFICATE]
     yield from (f"  {line}" for line in proves)
     yield "It cannot prove:"
     yield from (f"  {line}" for line in cannot)
@@ -1557,8 +1580,9 @@ def main(arguments: list[str] | None = None, *, folder: Path | None = None) -> i
         "--certificate",
         type=Path,
         metavar="FILE",
-        help="the certificate of an erasure: its signature is checked, and a company's archive must hold the records "
-        "that it names",
+        help="the certificate of an erasure, a file of JSON (`certificate` of GET /v1/key/company/gdpr/erasures/ID, or "
+        "all of that answer): its signature is checked, and a company's archive of after the erasure must hold the "
+        "records that it names",
     )
     chosen = parser.parse_args(arguments)
     try:

@@ -1,6 +1,7 @@
 """A pytest plugin: a real Postgres and a real Redis for the run, unless DATABASE_URL and REDIS_URL name others.
 
-Named in addopts, so that it is there before pytest-django reads the settings.
+Named in addopts, so that it is there before pytest-django reads the settings. Where several processes share the tests
+(pytest-xdist), each has servers of its own, and the one that only hands them out has none.
 """
 
 import os
@@ -18,6 +19,9 @@ from hyrelog.dev.hosting import find_hosting
 from hyrelog.dev.postgres import Postgres
 from hyrelog.dev.redis import Redis
 from hyrelog.dev.server import Server
+
+NOT_STARTED = {"DATABASE_URL": "postgres://127.0.0.1:1/not-started", "REDIS_URL": "redis://127.0.0.1:1/0"}
+"""For whoever runs no test. Processes that run some inherit them from the one that hands these out."""
 
 
 class QuickPostgres(Postgres):
@@ -41,10 +45,11 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         "WEBHOOK_ALLOW_HTTP": "true",
         "LOG_FORMAT": "console",
     }
-    only_looking = early_config.known_args_namespace
-    if only_looking.collectonly or only_looking.help or only_looking.version:
-        os.environ.setdefault("DATABASE_URL", "postgres://127.0.0.1:1/not-started")
-        os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:1/0")
+    asked = early_config.known_args_namespace
+    hands_out = asked.numprocesses and "PYTEST_XDIST_WORKER" not in os.environ
+    if asked.collectonly or asked.help or asked.version or hands_out:
+        for variable, url in NOT_STARTED.items():
+            os.environ.setdefault(variable, url)
     else:
         _serve(early_config, home)
     return (yield)
@@ -56,7 +61,7 @@ def _serve(config: pytest.Config, home: Path) -> None:
         config.add_cleanup(lambda: shutil.rmtree(hosting.folder))
     kinds: dict[str, type[Server]] = {"DATABASE_URL": QuickPostgres, "REDIS_URL": Redis}
     for variable, kind in kinds.items():
-        if not os.environ.get(variable):
+        if os.environ.get(variable) in (None, "", NOT_STARTED[variable]):
             server = kind(hosting, announce=lambda _: None)
             config.add_cleanup(server.stop)  # clean-ups run last in, first out, after a Ctrl+C too
             server.start()

@@ -1,5 +1,6 @@
 """Routes of events: one, many, and lists."""
 
+import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
@@ -23,6 +24,8 @@ from audit.moments import read_moment
 from audit.text import storable
 
 BATCH_MOST = 1_000
+MOST_IDS = 100
+"""Of events that one list is asked for: a record of an erasure names up to twice as many."""
 
 router = Router(tags=["events"])
 
@@ -36,11 +39,21 @@ def _comparable(text: str) -> str:
     return text
 
 
+def _ids(texts: list[str]) -> list[str]:
+    for text in texts:
+        try:
+            uuid.UUID(text)
+        except ValueError:
+            raise ValueError(f"{text[:80]!r} is no UUID") from None
+    return texts
+
+
 # These describe the API and report all faults of a request at once; what counts in the end is Draft.check.
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MOST_NAME)]
 Identifier = Annotated[str, StringConstraints(max_length=MOST_IDENTIFIER)]
 Moment = Annotated[datetime, BeforeValidator(read_moment)]
 Wanted = Annotated[str, AfterValidator(_comparable)]
+EventId = Annotated[str, Field(json_schema_extra={"format": "uuid"})]
 
 
 class Actor(BaseModel):
@@ -109,6 +122,12 @@ class BatchIn(BaseModel):
 class Filters(Schema):
     """Which events a list shows."""
 
+    id: Annotated[
+        list[EventId] | None,
+        Field(max_length=MOST_IDS, description="Repeated for each of several. Ids of no event here are passed over."),
+        # Of the whole list: what is wrong with one item would be told by a path that the query does not have.
+        AfterValidator(_ids),
+    ] = None
     action: Wanted | None = None
     category: Wanted | None = None
     actorId: Wanted | None = None  # noqa: N815
@@ -117,6 +136,7 @@ class Filters(Schema):
 
     def apply(self, events: AuditEventQuerySet) -> AuditEventQuerySet:
         wanted = {
+            "pk__in": self.id,
             "action": self.action,
             "category": self.category,
             "occurred_at__gte": self.from_,

@@ -46,7 +46,7 @@ def _facts(asked: Any, archive: ExportArchive, *, now: datetime) -> list[tuple[s
         ("Checkpoint issued", body.get("issuedAt", "-")),
         ("Checkpoint's key", format_html("<code>{}</code>", signed.get("keyId", "-"))),
         ("Chains in the checkpoint", len(body.get("chains", [])) if body else "-"),
-        ("Rows by table", showing.table(archive.counts)),
+        ("Rows by table", showing.table(archive.counts.items())),
     ]
 
 

@@ -84,7 +84,7 @@ def _made(archive: ExportArchive | None, asked: Any, *, day: str) -> str:
 def person_in_brief(subject: Any) -> str:
     """The first identifiers, shortened."""
     named = _identifiers(subject)
-    shown = ", ".join(text if len(text) <= BRIEF else f"{text[: BRIEF - 1]}…" for text in named[:NAMED])
+    shown = ", ".join(_with_blanks(text if len(text) <= BRIEF else f"{text[: BRIEF - 1]}…") for text in named[:NAMED])
     more = len(named) - NAMED
     return f"{shown} and {more} more" if more > 0 else shown or "-"
 
@@ -93,18 +93,21 @@ def person(subject: Any, *, otherwise: str = "the whole company") -> SafeString:
     """Every identifier, a line each; `otherwise` where there is no subject."""
     if subject is None:
         return format_html("{}", otherwise)
-    kinds = [(kind, value) for kind in ("actorId", "email") for value in subject.get(kind, [])]
+    kinds = [(kind, _with_blanks(value)) for kind in ("actorId", "email") for value in subject.get(kind, [])]
     return format_html_join("", '<div class="gdpr-identifier">{}: <strong>{}</strong></div>', kinds)
 
 
-def table(counts: dict[str, Any]) -> SafeString:
-    """How many rows of each table there are."""
-    rows = format_html_join("", "<tr><td>{}</td><td>{}</td></tr>", _sorted(counts.items()))
+def table(counts: Iterable[tuple[str, int]]) -> SafeString:
+    """How many rows there are of each table, or of whatever is named."""
+    rows = format_html_join(
+        "", "<tr><td>{}</td><td>{}</td></tr>", [(name, f"{count:,}") for name, count in sorted(counts)]
+    )
     return format_html('<table class="gdpr-counts"><tbody>{}</tbody></table>', rows)
 
 
-def _sorted(counts: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
-    return [(name, f"{count:,}") for name, count in sorted(counts)]
+def _with_blanks(identifier: str) -> str:
+    """In quotes where blanks could be overlooked: an identifier is the same only with them."""
+    return identifier if identifier == " ".join(identifier.split()) else f'"{identifier}"'
 
 
 def _identifiers(subject: Any) -> list[str]:

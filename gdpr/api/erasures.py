@@ -23,6 +23,7 @@ from gdpr.erasures.reasons import InvalidReason
 from gdpr.erasures.requesting import LOOK_AGAIN, TooManyErasures, request_erasure
 from gdpr.models import Erasure, ErasureApproval, LegalHold
 from gdpr.models.erasure import MOST_REASON, UNANSWERED, ErasureQuerySet
+from gdpr.subjects import InvalidSubject
 
 router = Router()
 
@@ -79,8 +80,9 @@ class ErasureFilters(Schema):
 def post_erasure(request: HttpRequest, erasure: ErasureIn) -> Answer:
     """Nothing is erased before two different people have approved it, who see a preview of what would be.
 
-    While a request with the same identifiers is open, or has failed, that one is the answer. 429 while the company has
-    100 open requests.
+    While a request with the same identifiers is open, or has failed, that one is the answer. 422 for identifiers (1 to
+    20, of 255 characters at the most) or a reason that break a rule, 409 for an `Idempotency-Key` that came with
+    another body, 429 while the company has 100 open requests, with when to come back.
     """
 
     def answer() -> Answer:
@@ -93,6 +95,8 @@ def post_erasure(request: HttpRequest, erasure: ErasureIn) -> Answer:
                 requested_by=f"API key {key}",
                 now=timezone.now(),
             )
+        except InvalidSubject as error:
+            raise invalid(error.path, error.rule) from None
         except InvalidReason as error:
             raise invalid("reason", error.rule) from None
         except TooManyErasures as error:
@@ -125,6 +129,7 @@ def get_erasure(request: HttpRequest, erasure_id: uuid.UUID) -> dict[str, Any]:
     `preview` counts by table what would be erased, and what names the person and has to stay (`remaining`). `legalHold`
     is what keeps it from running now. `progress`, `step`, `attempts` and `error` are of its job; `counts` are the rows
     that were erased, by table. Once it is completed, `subject` is null: nothing here names the person any more.
+    Its job is neither cancelled nor retried under `/v1/key/company/jobs` (403); the people who operate HyreLog do that.
     """
     return _as_json(_erasure(request, erasure_id), kept=_holds(request))
 
@@ -187,7 +192,7 @@ def _as_json(erasure: Erasure, *, kept: Sequence[LegalHold]) -> dict[str, Any]:
         "rejection": _rejection(erasure),
         "legalHold": blocking and _hold(blocking),
         "jobId": job and str(job.pk),
-        "progress": job.progress if job else 0.0,
+        "progress": _progress(erasure),
         "step": job and (job.step or None),
         "attempts": job.attempt if job else 0,
         "error": job and (job.error or None),
@@ -202,6 +207,13 @@ def _preview(erasure: Erasure) -> dict[str, Any] | None:
     if erasure.preview is None or erasure.previewed_at is None:
         return None
     return {**erasure.preview, "countedAt": timestamp(erasure.previewed_at)}
+
+
+def _progress(erasure: Erasure) -> float:
+    """Of its job; one that was completed once more after a restore has none."""
+    if erasure.status == Erasure.Status.COMPLETED:
+        return 1.0
+    return erasure.job.progress if erasure.job else 0.0
 
 
 def _rejection(erasure: Erasure) -> dict[str, Any] | None:

@@ -18,6 +18,9 @@ SUBJECT: dict[str, Any] = {
 def read_subject(sent: object) -> Subject:
     """The person that was sent as `subject`; raises ApiError 422."""
     try:
-        return Subject.read(sent)
+        subject = Subject.read(sent)
     except InvalidSubject as error:
         raise invalid(error.path, error.rule) from None
+    if not all(map(str.strip, subject.actor_ids)):
+        raise invalid("subject.actorId", "is blank; it must be the id of one person")
+    return subject

@@ -6,15 +6,12 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from django.apps import apps
 from django.template.loader import render_to_string
 from django.utils.safestring import mark_safe
-from django.utils.text import capfirst
 
 from gdpr.describing.printable import printable
-
-ARCHIVES = "archives"
-"""What an erasure counts beside the rows of tables: files of exports that it deleted."""
+from gdpr.erasures import archives
+from gdpr.erasures.titles import column_title, table_title
 
 
 def as_page(certificate: Mapping[str, Any]) -> str:
@@ -34,6 +31,8 @@ def as_page(certificate: Mapping[str, Any]) -> str:
         "completed_at": _moment(body["completedAt"]),
         "repeated_at": body["repeatedAt"] and _moment(body["repeatedAt"]),
         "counts": list(_counts(body["counts"])),
+        # Archives are deleted whomever they hold.
+        "found": bool(body["records"]) or any(n for table, n in body["counts"].items() if table != archives.TABLE),
         "remaining": list(_remaining(body["remaining"] or {})),
         "events": f"{sum(one['events'] for one in body['records']):,}",
         # Ours, without a value in it; the page allows this style by its hash and no other.
@@ -47,22 +46,14 @@ def _counts(counts: Mapping[str, int]) -> Iterator[tuple[str, str, str]]:
     """What each kind of record is called, its table, and how many there were; those without any are left out."""
     for table, count in sorted(counts.items()):
         if count:
-            yield _title(table), table, f"{count:,}"
+            yield table_title(table), table, f"{count:,}"
 
 
 def _remaining(remaining: Mapping[str, int]) -> Iterator[tuple[str, str, str]]:
     """The same of what was left: which column of which records."""
     for place, count in sorted(remaining.items()):
         if count:
-            table, _, column = place.partition(".")
-            yield f"{_title(table)}: {column.replace('_', ' ')}", place, f"{count:,}"
-
-
-def _title(table: str) -> str:
-    for model in apps.get_models():
-        if model._meta.db_table == table:  # noqa: SLF001  Django's public way to a model's name
-            return str(capfirst(model._meta.verbose_name_plural))  # noqa: SLF001
-    return "Archives of exports" if table == ARCHIVES else table
+            yield column_title(place), place, f"{count:,}"
 
 
 def _moment(text: str) -> str:

@@ -76,7 +76,7 @@ class _Erasing:
         self._batches = batches
         self._company = context.company
         self._tables = {table.table: table for table in erasable()}
-        self._meter = Meter(context)
+        self._meter = Meter(context, erasure=batches.erasure)
         self._selections: list[tuple[Erasable, Selection]] = []
         self._remaining: Counter[str] = Counter()
 

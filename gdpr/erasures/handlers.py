@@ -90,7 +90,7 @@ def _count(context: JobContext) -> dict[str, Any]:
     if erasure is None:
         return {}
     whom = Whom(erasure.person(), erasure.pseudonym)
-    counted = preview(context.company, whom, advance=Meter(context, passes=1).took).as_json()
+    counted = preview(context.company, whom, advance=Meter(context).took).as_json()
     with transaction.atomic():
         context.hold_claim()
         known.filter(pk=erasure.pk).update(preview=counted, previewed_at=timezone.now())

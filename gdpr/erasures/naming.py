@@ -14,38 +14,49 @@ by the pseudonym of the erasure:
    (`gdpr.erasures.personal` lists the names), at any depth below such a name and whomever they name; and texts that are
    IP addresses. A text that itself stands under a name that names them (`{"u1": "Ada Lovelace"}`) is replaced too.
    `old` and `new` of a change go by the name in its `field`.
-3. **Their event.** An event is theirs if its actor or its target is about them, as an object is by 2.
-   - An actor that is about them is replaced with all texts and numbers in it, at any depth and whomever they name. That
-     of an imported CloudTrail record is about them if its `identity` is.
-   - The identifiers of such an actor (its id, addresses, user names, ARN, principal and access key, in it or in its
-     `identity`) and the ids of the subject name the person in all of this event: as a whole text or name of a member,
-     in capitals or small letters, and, where they have 6 characters or more, as a word of its own within a text.
+3. **Events that they did**: the actor (of an imported CloudTrail record, or its `identity`) is about them by 2.
+   - All texts and numbers in the actor are replaced, at any depth and whomever they name.
+   - Its identifiers (ids, addresses, user names, ARN, principal and access key) and the ids of the subject name them in
+     all of this event: as a whole text or name of a member, in capitals or small letters, and, where they have 6
+     characters or more, as a word of its own within a text. So does its `name`, if it has a space or 6 characters and
+     is not that of a type or a service; but it does not say what an object is about. An IP address that is replaced is
+     replaced within texts, too.
    - What is replaced in an object about them is replaced in all of payload, metadata, changes and context, but for ids
      of people and ARNs, and except in an object that is about somebody or something else by its `id`, `userId`, `email`
      or the like (or by a user name, if the actor has one). What is called `name` and nothing else is replaced only at
      the top, in an object that is called a `user`, `profile` and so on, and beside something personal: a thing has a
      name, too.
    - If the target is another person (its type says user, member, customer and so on, and it has an id), payload,
-     metadata and changes tell of that one: beside what names the subject, only that is replaced there which whoever
-     acts leaves behind, which is IP addresses, user agents, devices and positions; and an object is about the person
-     there only if its `id`, `userId` and so on, or the name that it stands under, names them.
+     metadata and changes tell of that one: beside what names the subject, only **traces** are replaced there, which is
+     what whoever acts leaves behind: IP addresses, user agents, devices and positions; and an object is about the
+     person there only if its `id`, `userId` and so on, or the name that it stands under, names them.
+4. **Events that somebody else did**: the actor has an id, an address or a user name, and is not about them. Who did
+   what to them stays: 1 and 2 hold, but at the top of payload, metadata, changes and context no traces are replaced,
+   and an object below is about them only by itself.
+   - If the target is the person (about them by 2, with the type of a person or none), what is personal at the top of
+     payload and changes is theirs, but for traces: somebody changed their profile. The ids of the subject name them in
+     all of this event, as in 3.
+5. **Events of nobody**: the actor has none of these, and the target is the person as in 4. Then 3 holds but for actors.
 
-Everything else stays: other names of members, booleans and nulls, pseudonyms of other erasures, and of an event its
-action, its category, its times, and its `traceId` and `target.type` unless they name the person.
+A target with another type than that of a person (an invoice) is not about them by its `id`, which 1 replaces.
+
+Everything else stays: other names of members, booleans and nulls, pseudonyms, and of an event its action, its category,
+its times, and its `traceId` and `target.type` unless they name the person.
 
 **Not replaced**, as nothing tells whose it is: a person's name, phone or address in a free text or under a name that is
-not listed; what others wrote about them without an identifier; an id within a longer text, but for their own events;
-an id or address of theirs that the request does not name, with what stands in an object about it; what is hashed,
-encoded, encrypted or shortened; the pictures that links lead to. Whoever asks names each identifier by which the person
-may be known. **Replaced too much** may be what belongs to another person or to a thing without an id or address of its
-own, in an object or an event that is about them.
+not listed; what others wrote about them without an identifier; their traces where the actor is somebody else, such as
+`anonymous`; an id within a longer text, but for 3 to 5; an id or address of theirs that the request does not name, with
+what stands in an object about it; what is hashed, encoded, encrypted or shortened; the pictures that links lead to.
+Whoever asks names each identifier by which the person may be known. **Replaced too much** may be what belongs to
+another person or to a thing without an id or address of its own, in an object or an event that is about them; what
+names somebody who is called alike, or a thing with the same id.
 """
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from enum import IntEnum
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
 from typing import Any, NamedTuple
 
+from gdpr.erasures.actors import Texts, identifiers_of, is_filled, is_thing, names_of, says_who
 from gdpr.erasures.personal import (
     DONE_BY,
     LISTS,
@@ -54,30 +65,33 @@ from gdpr.erasures.personal import (
     SAYS_WHO_TOO,
     Kind,
     holds_a_person,
+    ip_addresses,
     is_ip_address,
     is_of_a_person,
     kind,
     plain,
 )
 from gdpr.erasures.values import walk
-from gdpr.subjects import Subject, of_ids
+from gdpr.subjects import PSEUDONYM, Subject, of_ids
 
-SHORTEST_WITHIN = 6
-"""Characters of an identifier that is looked for within the texts of their event: `u1` stands in far too many."""
-_PSEUDONYM = re.compile(r"erased-[0-9a-f]{16}(?:-[0-9a-f-]+)?")
 _SAYING = SAYS_WHO | SAYS_WHO_TOO | SAYS_NAME
+_IDS = frozenset({"id", "ids", "uid", "uuid", "guid", "arn"})
+"""By which a thing says which one it is."""
 _OF_TARGET = ("payload", "metadata", "changes")
+_CHANGED = ("payload", "changes")
 _DETAILS = (*_OF_TARGET, "context")
 
 
-class Extent(IntEnum):
-    """How much of an object is the person's: what Kind of values, up to this one."""
+class Extent(Enum):
+    """How much of an object is the person's: values of these kinds."""
 
-    NOTHING = 0
-    TRACES = Kind.TRACE
-    PROFILE = Kind.PROFILE
-    NAME = Kind.NAME
-    OWN = Kind.OWN
+    NOTHING = frozenset[Kind]()
+    TRACES = frozenset({Kind.TRACE})
+    CHANGE = frozenset({Kind.PROFILE, Kind.NAME, Kind.OWN})
+    """What is known of them, but no traces: somebody else acted."""
+    PROFILE = frozenset({Kind.TRACE, Kind.PROFILE})
+    NAME = frozenset({Kind.TRACE, Kind.PROFILE, Kind.NAME})
+    OWN = frozenset({Kind.TRACE, Kind.PROFILE, Kind.NAME, Kind.OWN})
 
 
 class Place(NamedTuple):
@@ -90,6 +104,10 @@ class Place(NamedTuple):
     """Of the object around it."""
     whole: bool = False
     """Every text and number is the person's here."""
+    by_another: bool = False
+    """At the top of what is told of something that somebody else did."""
+    of_thing: bool = False
+    """At the top of a target that is a thing."""
 
 
 def in_row(columns: Mapping[str, Any], subject: Subject) -> dict[str, list[int]]:
@@ -102,39 +120,60 @@ def in_event(columns: Mapping[str, Any], subject: Subject) -> dict[str, list[int
     """The same of an event, of which `columns` has the actor, the target, the payload and so on."""
     actor, target = columns.get("actor"), columns.get("target")
     person = _Person(subject)
-    did_it = person.is_actor(actor)
-    if not (did_it or person.is_in(target)):
-        return in_row(columns, subject)
-    person = _Person(subject, [*(_identifiers(actor) if did_it else ()), *(("id", one) for one in subject.actor_ids)])
-    places = dict.fromkeys(_DETAILS, Place(extent=Extent.NAME))
-    if person.is_somebody_else(target):
-        places |= dict.fromkeys(_OF_TARGET, Place(extent=Extent.TRACES))
-    places["actor"] = Place(whole=did_it)
-    return _kept({column: person.numbers(item, places.get(column, Place())) for column, item in columns.items()})
+    did_it, of_thing = person.is_actor(actor), is_thing(target)
+    by_another = not did_it and says_who(actor)
+    to_them = person.is_in(target) and not of_thing
+    if did_it or to_them:
+        ids = [("id", one) for one in subject.actor_ids]
+        person = _Person(subject, [*identifiers_of(actor), *ids], names_of(actor)) if did_it else _Person(subject, ids)
+    if did_it or (to_them and not by_another):
+        places = dict.fromkeys(_DETAILS, Place(extent=Extent.NAME))
+        if person.is_somebody_else(target):
+            places |= dict.fromkeys(_OF_TARGET, Place(extent=Extent.TRACES))
+    else:
+        places = dict.fromkeys(_DETAILS, Place(by_another=by_another))
+        if to_them:
+            places |= dict.fromkeys(_CHANGED, Place(by_another=True, extent=Extent.CHANGE))
+    places |= {"actor": Place(whole=did_it), "target": Place(of_thing=of_thing)}
+    found = {column: person.numbers(item, places.get(column, Place())) for column, item in columns.items()}
+    return _kept(_with_addresses(columns, found) if did_it else found)
 
 
 def _kept(found: Mapping[str, list[int]]) -> dict[str, list[int]]:
     return {column: numbers for column, numbers in found.items() if numbers}
 
 
-def _identifiers(actor: Any) -> Iterator[tuple[str, str]]:
-    """The texts by which an actor says who it is, each with what it is."""
-    for item in (actor, actor.get("identity")):
-        for name, value in item.items() if isinstance(item, dict) else ():
-            if isinstance(value, str) and value and plain(name) in SAYS_WHO | SAYS_WHO_TOO:
-                yield plain(name), value
+def _with_addresses(columns: Mapping[str, Any], found: Mapping[str, list[int]]) -> dict[str, list[int]]:
+    """The same, with the texts in which there stands, among other words, an IP address that is replaced elsewhere."""
+    texts = {column: _texts(item) for column, item in columns.items()}
+    gone = [texts[column].get(number, "") for column, numbers in found.items() for number in numbers]
+    addresses = Texts(address for text in gone for address in ip_addresses(text))
+
+    def within(column: str) -> Iterator[int]:
+        for number, text in texts[column].items():
+            if addresses.stand_in(text) and not is_ip_address(text):
+                yield number
+
+    return {column: sorted({*numbers, *within(column)}) for column, numbers in found.items()}
+
+
+def _texts(document: Any) -> dict[int, str]:
+    """The texts and names of a document by number."""
+    walked = enumerate(walk(document, None, lambda *_: lambda _: None))
+    return {number: item for number, (item, _, _) in walked if isinstance(item, str)}
 
 
 class _Person:
-    """The subject in one row; `known` are further texts that name them there, each with the name it stood under."""
+    """The subject in one row, where further texts name them too: `known`, each with the name it stood under.
 
-    def __init__(self, subject: Subject, known: Iterable[tuple[str, str]] = ()) -> None:
-        self._subject = subject
-        names = {name for name, _ in known}
-        self._telling = SAYS_WHO | SAYS_WHO_TOO if names & SAYS_WHO_TOO else SAYS_WHO
-        self._known = frozenset(text.lower() for _, text in known)
-        self._within = sorted(text for text in self._known if len(text) >= SHORTEST_WITHIN)
-        self._words = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, self._within))})(?![\w-])")
+    `names` are what they are called: these name them, but say of no object whom it is about.
+    """
+
+    def __init__(self, subject: Subject, known: Sequence[tuple[str, str]] = (), names: Iterable[str] = ()) -> None:
+        self._subject = subject.without_pseudonyms()
+        self._telling = SAYS_WHO | SAYS_WHO_TOO if {name for name, _ in known} & SAYS_WHO_TOO else SAYS_WHO
+        self._known = Texts(text for _, text in known)
+        self._names = Texts(names)
 
     def numbers(self, document: Any, place: Place) -> list[int]:
         """The numbers of the values of a document that are the person's."""
@@ -159,44 +198,42 @@ class _Person:
             case bool() | None:
                 return False
             case str():
-                if self._named_in(item):
+                if self._named_in(item) or self._names.are(item):
                     return True
-                if is_name or _PSEUDONYM.fullmatch(item):
+                if is_name or PSEUDONYM.fullmatch(item):
                     return False
-                return place.whole or place.under_them or (bool(place.extent) and is_ip_address(item))
+                return place.whole or place.under_them or (Kind.TRACE in place.extent.value and is_ip_address(item))
         return place.whole or (place.holds_ids and self._subject.is_number(item))
 
     def _named_in(self, text: str) -> bool:
-        if self._subject.is_named_in(text):
-            return True
-        if not self._known:
-            return False
-        small = text.lower()
-        return small in self._known or (any(one in small for one in self._within) and bool(self._words.search(small)))
+        return self._subject.is_named_in(text) or self._known.are(text)
 
     def _below(self, item: Any, place: Place) -> Callable[[str | int], Place]:
         """What is known of the places within an object or a list."""
         if isinstance(item, list):
             return lambda _: place
         holds_ids, extent, field = of_ids(item), self._extent(item, place), item.get("field")
-        changed = isinstance(field, str) and kind(field) <= extent
+        changed = isinstance(field, str) and kind(field) in extent.value
 
         def inside(name: Any) -> Place:
-            whole = place.whole or (extent > Extent.NOTHING and kind(name) <= extent)
             return Place(
                 holds_ids=holds_ids(name),
                 under_them=self._named_in(name),
-                extent=Extent.PROFILE if extent is Extent.NAME and not holds_a_person(name) else extent,
-                whole=whole or (changed and name in ("old", "new")),
+                extent=_inherited(extent, name),
+                whole=place.whole or kind(name) in extent.value or (changed and name in ("old", "new")),
             )
 
         return inside
 
     def _extent(self, item: Mapping[str, Any], place: Place) -> Extent:
         """How much of an object is theirs."""
+        extent = self._extent_of(item, place)
+        return Extent.CHANGE if place.by_another and extent is Extent.OWN else extent
+
+    def _extent_of(self, item: Mapping[str, Any], place: Place) -> Extent:
         members = [(plain(name), name, item[name]) for name in item]
-        holds_ids = of_ids(item)
-        if any(word in _SAYING and self._says(word, value, is_id=holds_ids(name)) for word, name, value in members):
+        holds_ids, saying = of_ids(item), _SAYING - _IDS if place.of_thing else _SAYING
+        if any(word in saying and self._says(word, value, is_id=holds_ids(name)) for word, name, value in members):
             return Extent.OWN
         if any(self._tells(word, value) for word, _, value in members):
             return Extent.NOTHING
@@ -224,4 +261,14 @@ class _Person:
 
     def _tells(self, word: str, value: Any) -> bool:
         """Whether a member says whom or what its object is about; asked where it is not the person."""
-        return word in self._telling and bool(value) and isinstance(value, (str, int, float, list))
+        return word in self._telling and is_filled(value)
+
+
+def _inherited(extent: Extent, name: str) -> Extent:
+    """How much is the person's of an object under a name in an object of which so much is."""
+    match extent:
+        case Extent.NAME if not holds_a_person(name):
+            return Extent.PROFILE
+        case Extent.CHANGE:
+            return Extent.NOTHING
+    return extent

@@ -117,7 +117,15 @@ def is_ip_address(text: str) -> bool:
 
     `0.0.0.0`, `::` and those of the machine itself (127.0.0.1) are nobody's.
     """
-    return bool(_MAY_BE_IP_ADDRESSES.fullmatch(text)) and all(map(_is_one_ip_address, text.split(",")))
+    return bool(ip_addresses(text))
+
+
+def ip_addresses(text: str) -> list[str]:
+    """The IP addresses of such a text, without their ports; none of any other text."""
+    if not _MAY_BE_IP_ADDRESSES.fullmatch(text):
+        return []
+    each = [_without_port(part.strip()) for part in text.split(",")]
+    return each if all(map(_is_one_ip_address, each)) else []
 
 
 def _kind(name: str) -> Kind:
@@ -131,14 +139,15 @@ def _kind(name: str) -> Kind:
     return Kind.OWN if name in _OWN else Kind.OTHER  # ids in the plural are of others
 
 
+def _without_port(text: str) -> str:
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
+
+
 def _is_one_ip_address(text: str) -> bool:
-    bare = text.strip()
-    if bare.startswith("["):
-        bare = bare[1:].partition("]")[0]
-    elif bare.count(":") == 1:
-        bare = bare.partition(":")[0]
     try:
-        address = ip_address(bare)
+        address = ip_address(text)
     except ValueError:
         return False
     return not (address.is_unspecified or address.is_loopback)

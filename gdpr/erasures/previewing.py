@@ -7,6 +7,7 @@ from typing import Any
 
 from audit.models import Company
 from audit.personal_data import Erasable, erasable
+from gdpr.erasures import archives
 from gdpr.erasures.batching import BATCH
 from gdpr.erasures.changing import Whom, change_of
 from gdpr.erasures.looking import (
@@ -43,6 +44,8 @@ def preview(company: Company, whom: Whom, *, advance: Advance) -> Preview:
         for sighting in look(table, selection, whom.person) if selection else ():
             counting.found(table, sighting)
             advance(table.table, sighting.looked_at)
+    if on_record := archives.on_record(company).count():
+        counting.preview.rows[archives.TABLE] += on_record
     return counting.preview
 
 

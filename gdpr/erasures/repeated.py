@@ -28,6 +28,8 @@ class Repeated:
     busy: int = 0
     """Events and rows that were left as they are, since somebody is at work on them or on what follows them."""
     archives: int = 0
+    archives_left: str = ""
+    """What kept archives from being deleted, in words; empty if all were."""
     completed: bool = False
 
     @property

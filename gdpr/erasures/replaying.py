@@ -43,7 +43,7 @@ class Replay:
     def run(self) -> Iterator[Repeated]:
         """Repeat all that is known, company by company, each erasure in the order in which it was made.
 
-        Transactions are its own, and short. Raises OSError where archives cannot be deleted.
+        Transactions are its own, and short. Archives that cannot be deleted keep nothing else from being repeated.
         """
         for company_id in self.gathered.companies():
             company = Company.objects.filter(pk=company_id).first()
@@ -176,14 +176,19 @@ class _OfCompany:
     def _complete(self, mine: Repeated) -> None:
         """Purge archives, and have the database know that the erasure was completed."""
         to_complete = mine.known.header is not None and mine.status not in (*THEIR_JOBS, Status.COMPLETED)
-        if mine.busy or not (mine.changed or to_complete):
+        if mine.busy or not (mine.changed or to_complete or archives.unfinished(self.company)):
             return
         if self.replay.dry_run:
             mine.completed = to_complete
+            told = any(one.archives for one in self.found.values())
+            mine.archives = 0 if told else archives.on_record(self.company).count()
             return
         erasure = completing_again.erasure_of(mine.known, self.company)
         batches = self._batches(mine.known)
-        mine.archives = batches.until_free(lambda: archives.purge(erasure, now=self.replay.clock()))
+        try:
+            mine.archives = batches.until_free(lambda: archives.purge(erasure, now=self.replay.clock(), restored=True))
+        except OSError as error:
+            mine.archives_left = str(error)
         if to_complete:
             rows = self.replay.gathered.rows_of(mine.known, most=1_000)
             now: datetime = self.replay.clock()

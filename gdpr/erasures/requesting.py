@@ -9,7 +9,7 @@ from gdpr.erasures.reasons import reasoned
 from gdpr.models import Erasure
 from gdpr.models.request import MONTHS_TO_ANSWER, months_after
 from gdpr.requesting import scope_key
-from gdpr.subjects import Subject
+from gdpr.subjects import InvalidSubject, Subject
 from gdpr.telling import tell
 from jobs.enqueueing import enqueue
 
@@ -35,8 +35,10 @@ def request_erasure(
     """The request, and whether it is new: one of the same identifiers that is open comes back instead.
 
     So does one that has failed: whoever operates HyreLog has it go on, and that owes the person the same answer. Raises
-    gdpr.erasures.reasons.InvalidReason, TooManyErasures, audit.models.company.ChainBusy.
+    gdpr.subjects.InvalidSubject for a pseudonym, gdpr.erasures.reasons.InvalidReason, TooManyErasures,
+    audit.models.company.ChainBusy.
     """
+    _refuse_pseudonyms(subject)
     reason = reasoned(reason)
     # Whoever appends to the system chain holds its head: requests of one company thus come one after the other.
     company.system_workspace.chain_head.lock()
@@ -68,3 +70,10 @@ def again(erasure: Erasure, *, now: datetime) -> bool:
         return False
     _, new = enqueue(PREVIEW, {"erasureId": str(erasure.pk)}, company=erasure.company, key=str(erasure.pk), now=now)
     return new
+
+
+def _refuse_pseudonyms(subject: Subject) -> None:
+    """To erase one would put another in its place, and the certificate of the first would be true no more."""
+    for pseudonym in subject.pseudonyms():
+        rule = "stands in place of somebody who has been erased; leave it out, and name the person by other identifiers"
+        raise InvalidSubject("subject.actorId", f"has {pseudonym}, which {rule}")

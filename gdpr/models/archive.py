@@ -1,4 +1,5 @@
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -93,15 +94,25 @@ class ExportArchive(models.Model):
         """Whether it is kept still; housekeeping may be some minutes late."""
         return self.status == Status.READY and now < self.expires_at
 
-    def expire(self, *, now: datetime, reason: str = "expired") -> bool:
+    def expire(
+        self,
+        *,
+        now: datetime,
+        reason: str = "expired",
+        missing_is_gone: bool = False,
+        within: Callable[[], None] | None = None,
+    ) -> bool:
         """End the archive and delete its file, outside any transaction; says whether it has ended.
+
+        `within` is called in the transaction that ends it.
 
         A file that cannot be deleted now is tried again by housekeeping: `purging` says so.
 
         Where a folder has none, it may well lie on another machine, if EXPORT_STORAGE is not shared as it should be:
-        then the archive stays READY, to be tried again from there. What a bucket does not have is gone, and told so.
+        then the archive stays READY, to be tried again from there; with `missing_is_gone` it ends all the same. What a
+        bucket does not have is gone, and told so.
         """
-        if storage.may_be_elsewhere(self.file):
+        if not missing_is_gone and storage.may_be_elsewhere(self.file):
             logger.warning(
                 "The file %s of an expired archive is not in EXPORT_STORAGE on this machine and cannot be deleted from "
                 "here. If it lies on another machine, share the folder; if it is gone for good, put an empty file of "
@@ -116,6 +127,8 @@ class ExportArchive(models.Model):
         with transaction.atomic(durable=True):
             if not ExportArchive.objects.ready().filter(pk=self.pk).update(status=Status.EXPIRED, purging=reason):
                 return False
+            if within:
+                within()
         self.status, self.purging = Status.EXPIRED, reason
         self.purge(now=now)
         return True

@@ -112,10 +112,13 @@ class Erasure(models.Model):
         return f"erasure {self.pk}"
 
     def person(self) -> Subject:
-        """Whom it is about. Raises LookupError once they are forgotten."""
+        """Whom it is about, by what still names them. Raises LookupError once they are forgotten.
+
+        One that failed has the pseudonym of another erasure among its identifiers, once that has replaced them here.
+        """
         if self.subject is None:
             raise LookupError(f"{self} is completed, and no longer knows whom it was about")
-        return Subject.read(self.subject)
+        return Subject.read(self.subject).without_pseudonyms()
 
     def approve(self, *, job: Job) -> bool:
         """Enough people have approved it, and this job is to run it; says whether it was still to be decided."""

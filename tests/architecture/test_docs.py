@@ -185,6 +185,13 @@ def test_the_runbooks_tell_what_each_metric_means() -> None:
     assert len(STATEMENTS) >= 5
 
 
+def test_the_runbooks_have_an_alarm_for_whatever_the_law_sets_a_time_to() -> None:
+    alarms = set(re.findall(r"^ +expr: (\w+) > 0$", RUNBOOKS.read_text(encoding="utf-8"), flags=re.MULTILINE))
+    overdue = {gauge.name for gauge in GAUGES if gauge.name.endswith("_overdue")}
+    assert len(overdue) == 2
+    assert overdue <= alarms
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("statement", STATEMENTS)
 def test_the_statements_of_the_runbooks_can_be_run(statement: str) -> None:

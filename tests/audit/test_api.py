@@ -1,6 +1,7 @@
 import base64
 import json
 import threading
+import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,12 +12,15 @@ from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
+from audit import recording
 from audit.models import ApiKey, AuditEvent, IdempotencyRecord
 from audit.models.api_key import digest
 from audit.models.company import SystemWorkspaceReserved
-from tests.conftest import Tenant, draft, open_tenant
+from tests.conftest import NOON, Tenant, draft, open_tenant
+from tests.plans import Tables, explained
 
 EVENTS = "/v1/key/workspace/events"
+COMPANY_EVENTS = "/v1/key/company/events"
 BATCH = EVENTS + "/batch"
 SENT: dict[str, Any] = {
     "action": "user.login",
@@ -182,7 +186,7 @@ def test_a_refused_request_leaves_its_idempotency_key_free(client: Client, tenan
 
 def test_lists_page_through_everything_once_newest_first(client: Client, tenant: Tenant) -> None:
     tenant.record(*[draft() for _ in range(7)])
-    for url, key in [(EVENTS, tenant.workspace_key), ("/v1/key/company/events", tenant.company_key)]:
+    for url, key in [(EVENTS, tenant.workspace_key), (COMPANY_EVENTS, tenant.company_key)]:
         seen, query = [], {"limit": 3}
         while True:
             body = get(client, url, key, **query).json()
@@ -211,6 +215,51 @@ def test_filters(client: Client, tenant: Tenant) -> None:
     assert seqs(to="2026-01-02T00:00:00Z") == [1]
     assert seqs(**{"from": "2026-01-02T00:00:00Z"}) == [2, 3]
     assert get(client, EVENTS, tenant.workspace_key, **{"from": "2026-01-02"}).status_code == 422
+
+
+def test_events_are_fetched_by_their_ids(client: Client, tenant: Tenant, other_tenant: Tenant) -> None:
+    staging = tenant.company.add_workspace(name="staging")
+    first, _, third = tenant.record(draft(), draft(), draft(action="user.logout"))
+    (elsewhere,) = recording.record(workspace=staging, drafts=[draft()], now=NOON)
+    (foreign,) = other_tenant.record()
+    asked = [str(event.pk) for event in (first, elsewhere, foreign, third)] + [str(uuid.uuid4())] * 96
+
+    def ids(url: str, key: str, **filters: Any) -> list[str]:
+        body = get(client, url, key, **filters).json()
+        assert body["nextCursor"] is None
+        return [event["id"] for event in body["events"]]
+
+    assert ids(COMPANY_EVENTS, tenant.company_key, id=asked) == [str(e.pk) for e in (elsewhere, third, first)]
+    assert ids(EVENTS, tenant.workspace_key, id=asked) == [str(third.pk), str(first.pk)]
+    assert ids(EVENTS, tenant.workspace_key, id=asked, action="user.logout") == [str(third.pk)]
+    assert ids(COMPANY_EVENTS, tenant.company_key, id=str(foreign.pk)) == []
+    assert len(ids(COMPANY_EVENTS, tenant.company_key)) == 4
+
+
+@pytest.mark.parametrize(
+    ("ids", "rule"),
+    [
+        ("", "'' is no UUID"),
+        ("x\0", r"'x\x00' is no UUID"),
+        ([str(uuid.uuid4()), "1"], "'1' is no UUID"),
+        ([str(uuid.uuid4())] * 101, "must have at most 100 of them"),
+    ],
+)
+def test_ids_that_cannot_be_any_are_refused(client: Client, tenant: Tenant, ids: Any, rule: str) -> None:
+    for url, key in [(EVENTS, tenant.workspace_key), (COMPANY_EVENTS, tenant.company_key)]:
+        answer = get(client, url, key, id=ids)
+        assert (answer.status_code, answer.json()["details"]) == (422, [{"field": "id", "rule": rule}])
+
+
+def test_ids_are_looked_up_and_not_searched_for(client: Client, tenant: Tenant) -> None:
+    events = [event for _ in range(3) for event in tenant.record(*[draft() for _ in range(1_000)])]
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE audit_auditevent")
+    table = Tables(names=("audit_auditevent",), indexes=("audit_auditevent", "event_"))
+    for url, key in [(EVENTS, tenant.workspace_key), (COMPANY_EVENTS, tenant.company_key)]:
+        with explained() as plans:
+            assert len(get(client, url, key, id=[str(event.pk) for event in events[::200]]).json()["events"]) == 15
+        assert table.rows_read(*plans) < 300
 
 
 def cursor(text: str) -> str:
@@ -246,7 +295,7 @@ def test_no_key_records_into_the_system_workspace(client: Client, tenant: Tenant
 
 @pytest.mark.parametrize("name", ["action", "category", "actorId", "from"])
 def test_a_filter_that_cannot_be_stored_is_refused_by_name(client: Client, tenant: Tenant, name: str) -> None:
-    for url, key in [(EVENTS, tenant.workspace_key), ("/v1/key/company/events", tenant.company_key)]:
+    for url, key in [(EVENTS, tenant.workspace_key), (COMPANY_EVENTS, tenant.company_key)]:
         answer = get(client, url, key, **{name: "a\x00"})
         assert (answer.status_code, answer.json()["details"][0]["field"]) == (422, name)
 
@@ -277,7 +326,7 @@ def test_a_bad_idempotency_key_is_refused(client: Client, tenant: Tenant, name: 
     ],
 )
 def test_a_cursor_that_no_page_gave_is_refused(client: Client, tenant: Tenant, text: str) -> None:
-    for url, key in [(EVENTS, tenant.workspace_key), ("/v1/key/company/events", tenant.company_key)]:
+    for url, key in [(EVENTS, tenant.workspace_key), (COMPANY_EVENTS, tenant.company_key)]:
         answer = get(client, url, key, cursor=cursor(text))
         assert (answer.status_code, answer.json()["details"][0]["field"]) == (422, "cursor")
 
@@ -349,7 +398,7 @@ def test_a_bad_page_is_refused_by_name(client: Client, tenant: Tenant, query: di
 def test_no_tenant_sees_another_s_events(client: Client, tenant: Tenant, other_tenant: Tenant) -> None:
     tenant.record()
     assert get(client, EVENTS, other_tenant.workspace_key).json()["events"] == []
-    assert get(client, "/v1/key/company/events", other_tenant.company_key).json()["events"] == []
+    assert get(client, COMPANY_EVENTS, other_tenant.company_key).json()["events"] == []
 
 
 def test_a_workspace_key_sees_only_its_workspace(client: Client, tenant: Tenant) -> None:

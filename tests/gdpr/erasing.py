@@ -31,10 +31,8 @@ def erase(*events: AuditEvent, erasure_id: uuid.UUID | None = None, **values: An
 def at_work(company: Company, *, status: str = "PROCESSING") -> Erasure:
     """An erasure that has begun, whose job has that status."""
     claim = {"claim_token": uuid.uuid4(), "claimed_by": uuid.uuid4()} if status == "PROCESSING" else {}
-    later = timezone.now() + timedelta(hours=1)
-    job = Job.objects.create(
-        company=company, type="gdpr.erase", queue="jobs", run_at=later, max_attempts=5, status=status, **claim
-    )
+    known = {"type": "gdpr.erase", "queue": "exports", "run_at": timezone.now() + timedelta(hours=1)}
+    job = Job.objects.create(company=company, max_attempts=5, status=status, **known, **claim)
     return Erasure.objects.create(
         company=company,
         subject={"actorId": ["ada"]},

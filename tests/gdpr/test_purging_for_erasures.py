@@ -92,6 +92,8 @@ def test_all_archives_of_the_company_are_deleted_and_that_is_told(
         one.refresh_from_db()
         assert (one.status, one.downloadable(now=now)) == ("EXPIRED", False)
     assert purge(erasure, now=now) == 0
+    erasure.refresh_from_db()
+    assert erasure.counts == {"gdpr_exportarchive": 2}
     assert len(purged(tenant.company)) == 2
     assert purged(other_tenant.company) == []
 
@@ -160,12 +162,25 @@ def test_one_that_cannot_be_deleted_keeps_no_other(
 def test_a_file_that_may_be_on_another_machine_is_not_said_to_be_deleted(tenant: Tenant, folder: Path) -> None:
     archive, erasure = archive_of(tenant.company), erasure_of(tenant)
     elsewhere = (folder / archive.file).rename(folder.parent / archive.file)
-    with pytest.raises(ArchivesRemain, match=archive.file):
+    with pytest.raises(ArchivesRemain, match=rf"{archive.file}\. If they lie .* put an empty file of each name there"):
         purge(erasure, now=timezone.now())
     assert purged(tenant.company) == []
+    erasure.refresh_from_db()
+    assert erasure.counts == {}
     elsewhere.rename(folder / archive.file)
     assert purge(erasure, now=timezone.now()) == 1
     assert files(folder) == set()
+
+
+def test_a_file_that_is_missing_once_a_backup_was_restored_is_gone(tenant: Tenant, folder: Path) -> None:
+    archive, erasure = archive_of(tenant.company), erasure_of(tenant)
+    (folder / archive.file).unlink()
+    assert purge(erasure, now=timezone.now(), restored=True) == 1
+    archive.refresh_from_db()
+    assert (archive.status, archive.purging) == ("EXPIRED", "")
+    assert purged(tenant.company) == [{"jobId": str(archive.job_id), "reason": "missing"}]
+    erasure.refresh_from_db()
+    assert erasure.counts == {}  # those of before stay
 
 
 def test_an_archive_that_is_being_put_on_record_is_met(committed: None, folder: Path) -> None:

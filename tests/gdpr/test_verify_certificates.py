@@ -23,6 +23,8 @@ from tests.gdpr.archives import (
 )  # fmt: skip
 
 KIND = b"hyrelog-erasure-v1"
+BEFORE, AFTER = "2026-01-01T00:00:00.000000Z", "2027-01-01T00:00:00.000000Z"
+"""The checkpoints of the archives."""
 OTHER = "the certificate says that it records another erasure, or of another number of events"
 
 
@@ -39,6 +41,8 @@ def certificate(of: Company, records: list[Row], /, *, signer: Signer = HYRELOG,
         "erasureId": erasure_id(1),
         "company": {"id": of.id, "name": "Acme"},
         "approvals": [{"by": "ann", "at": "2026-01-31T12:00:00.000000Z"}],
+        "completedAt": BEFORE,
+        "repeatedAt": None,
         "records": [named(row) for row in records],
         **body,
     }
@@ -64,14 +68,20 @@ def test_a_certificate_whose_records_stand_in_the_chain() -> None:
     report = report_of(export(made), certificate(made, records))
     assert (report.faults, report.unchecked, report.status) == ([], [], 0)
     assert "is recorded in the chain, by the records that it names" in "\n".join(describe(report))
-    without = certificate(made, [])
-    assert report_of(export(company()), without).status == 0
+
+
+def test_a_certificate_that_names_no_record_is_checked_by_its_signature_alone() -> None:
+    made, _ = erased()
+    report = report_of(export(company()), certificate(made, [], completedAt=AFTER))
+    assert (report.faults, report.unchecked, report.status) == ([], [], 0)
+    assert "It names no record" in "\n".join(describe(report))
+    assert faults(export(made), certificate(made, [], signer=FORGER)) != set()
 
 
 def test_a_certificate_that_was_altered_or_signed_by_another() -> None:
     made, records = erased()
     sound = certificate(made, records)
-    altered = {**sound, "body": sound["body"] | {"completedAt": "2026-01-31T12:00:00.000000Z"}}
+    altered = {**sound, "body": sound["body"] | {"completedAt": "2026-01-01T00:00:00.000001Z"}}
     assert faults(export(made), altered) == {
         f"the certificate: the signature by key {HYRELOG.key_id} is not one of these bytes"
     }
@@ -106,10 +116,24 @@ def test_another_erasure_and_other_events_than_records() -> None:
 def test_a_record_that_the_archive_lacks() -> None:
     made, records = erased()
     older = company()
-    reason = f"of workspace {made.workspace(3)} (unless it is older than the certificate)"
+    reason = f"of workspace {made.workspace(3)}, which it names"
     assert faults(export(older), certificate(made, records)) == {
         f"the certificate: the archive holds no seq {seq} {reason}" for seq in (1, 2)
     }
+
+
+@pytest.mark.parametrize("times", [{"completedAt": AFTER}, {"repeatedAt": AFTER}])
+def test_an_archive_from_before_the_erasure_cannot_be_held_against_it(times: dict[str, Any]) -> None:
+    made, records = erased()
+    report = report_of(export(company()), certificate(made, records, **times))
+    assert (report.faults, report.status) == ([], 2)
+    (told,) = report.unchecked
+    assert told.startswith("2 records that the certificate names: ")
+    assert AFTER in told
+    # What it holds must fit all the same.
+    assert report_of(export(made), certificate(made, records, **times)).status == 0
+    rewritten = certificate(made, [], records=[named(records[0], hash="0" * 64)], **times)
+    assert report_of(export(made), rewritten).status == 1
 
 
 def test_another_company_s_certificate() -> None:
@@ -132,6 +156,7 @@ def test_a_subject_s_archive_does_not_hold_the_records() -> None:
         ({"erasureId": "x"}, "the certificate.body.erasureId must be a UUID in lower case"),
         ({"erasureId": None}, "the certificate.body.erasureId must be a UUID in lower case"),
         ({"company": []}, "the certificate.body.company must be an object"),
+        ({"completedAt": "now"}, "the certificate.body.completedAt must be a time"),
         ({"records": {}}, "the certificate.body.records must be a list"),
         ({"records": [{"seq": 1}]}, "must have exactly the fields workspaceId, seq, eventId, hash, events"),
     ],
@@ -144,11 +169,31 @@ def test_what_has_not_the_form_of_a_certificate(change: dict[str, Any], reason: 
         read_certificate(file)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "null", "[" * 100_000, '{"body": 1, "keyId": 1, "signature": 1}'])
-def test_what_is_no_certificate(text: str, tmp_path: Path) -> None:
-    (tmp_path / "certificate.json").write_text(text)
-    with pytest.raises(ValueError):  # noqa: PT011  each says something else
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "it is no JSON; it must be the certificate as HyreLog's API answers with it"),
+        (b"<!doctype html>", "it is no JSON"),
+        (b"PK\x03\x04\xff", "it is no JSON"),
+        (b"[" * 100_000, "it is nested too deep"),
+        (b"{}", "the certificate must have exactly the fields keyId, signature, body"),
+        (b'{"erasureId": "x", "certificate": null}', "the certificate must be an object"),
+        (b"[]", "the certificate must be an object"),
+        (b"null", "the certificate must be an object"),
+        (b'{"body": 1, "keyId": 1, "signature": 1}', "the certificate.body must be an object"),
+    ],
+)
+def test_what_is_no_certificate(data: bytes, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "certificate.json").write_bytes(data)
+    with pytest.raises(ValueError, match=reason):
         read_certificate(tmp_path / "certificate.json")
+
+
+def test_the_answer_of_the_api_holds_the_certificate(tmp_path: Path) -> None:
+    made, records = erased()
+    sound, file = certificate(made, records), tmp_path / "erasure.json"
+    file.write_text(json.dumps({"erasureId": erasure_id(1), "progress": 1.0, "certificate": sound}))
+    assert read_certificate(file) == sound
 
 
 def test_a_certificate_without_a_canonical_form() -> None:

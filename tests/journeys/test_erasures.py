@@ -157,7 +157,7 @@ def test_two_officers_erase_a_person_and_everybody_can_check_it(
     erasure = first.request_erasure()
     first.browser.wait_for("waiting for a decision")  # by itself, once the worker has counted
     assert f"email: {MAILBOX}" in first.browser.text
-    assert re.search(r"audit_auditevent\s+3\b", first.browser.text)
+    assert re.search(r"Audit events\s+3\b", first.browser.text)
 
     a_hold_is_in_the_way_until_it_is_lifted(erasure, first, second)
     two_people_approve(erasure, first, second)

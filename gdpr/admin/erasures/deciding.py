@@ -47,14 +47,14 @@ class DecidingAdmin(ActingAdmin):
         """Which buttons the page has, and why not that one which approves."""
         may, work = request.user.has_perm, work_of(asked)
         undecided, counting = asked.status == Status.REQUESTED, bool(work and work.is_active)
-        refusal = _refusal(asked, request) if undecided else None
+        refusal = _refusal(asked, request) if undecided and may(DECIDE) else None
         return {
             "may_approve": undecided and refusal is None and may(DECIDE),
+            "refusal": refusal if not isinstance(refusal, Held) else None,  # the page shows the hold itself
             "may_reject": asked.status in (Status.REQUESTED, Status.APPROVED) and may(DECIDE),
             "may_count": undecided and not counting and any(map(may, COUNT)),
             "may_see_job": asked.job_id is not None and (may("jobs.view_job") or may("jobs.change_job")),
             "may_see_hold": may("gdpr.view_legalhold") or may("gdpr.change_legalhold"),
-            "approved_before": isinstance(refusal, AlreadyApproved),
         }
 
     def approve(self, request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
@@ -69,6 +69,7 @@ class DecidingAdmin(ActingAdmin):
                 "person": person(asked.subject),
                 "approvals": asked.approvals.order_by("at"),
                 "last": asked.approved + 1 >= APPROVALS,
+                "may_count": any(map(request.user.has_perm, COUNT)),
                 **foreseen(asked),
             }
             return self.ask(request, asked, template="admin/gdpr/erasure/approve.html", **context)

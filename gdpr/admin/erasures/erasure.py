@@ -17,9 +17,11 @@ from gdpr.admin import showing
 from gdpr.admin.erasures import showing as erasures
 from gdpr.admin.erasures.annotating import brief
 from gdpr.admin.erasures.deciding import DecidingAdmin
+from gdpr.admin.erasures.holding import held_undecided, mark_held
 from gdpr.admin.erasures.page import around
 from gdpr.admin.erasures.requesting import RequestingAdmin
 from gdpr.admin.filters import CompanyFilter, DueFilter, is_by_due_date
+from gdpr.admin.listing import company_field
 from gdpr.admin.searching import SearchedAdmin, SoughtList
 from gdpr.erasures import certificate
 from gdpr.models import Erasure
@@ -33,6 +35,11 @@ NOTHING_FROM_ELSEWHERE = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 class ErasureList(SoughtList):
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = list(self.result_list)
+        mark_held(self.result_list)
+
     @property
     def active(self) -> str:
         """The ids of those that the page refreshes by itself."""
@@ -81,8 +88,8 @@ class ErasureAdmin(SearchedAdmin, DecidingAdmin, RequestingAdmin):
         return erasures.state_cell(asked)
 
     @admin.display(description="progress")
-    def progress_now(self, asked: Erasure) -> SafeString | None:
-        return erasures.progress(asked) or None
+    def progress_now(self, asked: Erasure) -> SafeString:
+        return erasures.progress(asked)
 
     @admin.display(description="approvals")
     def approvals_now(self, asked: Erasure) -> SafeString:
@@ -97,9 +104,10 @@ class ErasureAdmin(SearchedAdmin, DecidingAdmin, RequestingAdmin):
         work = erasures.work_of(asked)
         return text(work.error if work else "")
 
-    def get_fieldsets(self, request: HttpRequest, obj: Erasure | None = None) -> Any:  # noqa: ARG002
-        asked = ["company", "person", "reason", "requested_by", "created_at", "due_on", "due_at"]
-        state = ["state_now", "approvals_now", "progress_now", "error_text", "started_at", "completed_at", "pseudonym"]
+    def get_fieldsets(self, request: HttpRequest, obj: Erasure | None = None) -> Any:
+        asked = [company_field(request), "person", "reason", "requested_by", "created_at", "due_on"]
+        running = ["progress_now"] if obj and erasures.progress(obj) else []
+        state = ["state_now", *running, "error_text", "started_at", "completed_at", "pseudonym"]
         rejected = [("Rejection", {"fields": ["rejected_by", "rejected_at", "rejection"]})]
         told = rejected if obj and obj.rejected_at else []
         return [(None, {"fields": asked}), ("State", {"fields": state}), *told]
@@ -108,6 +116,12 @@ class ErasureAdmin(SearchedAdmin, DecidingAdmin, RequestingAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Erasure]:
         return brief(super().get_queryset(request))
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Erasure | None:
+        asked: Erasure | None = super().get_object(request, object_id, from_field)
+        if asked:
+            mark_held([asked])
+        return asked
 
     def get_changelist(self, request: HttpRequest, **_: Any) -> type[ChangeList]:  # noqa: ARG002
         return ErasureList
@@ -127,6 +141,7 @@ class ErasureAdmin(SearchedAdmin, DecidingAdmin, RequestingAdmin):
         waiting = {
             "overdue": Erasure.objects.overdue(now=timezone.now())[:LISTED].count(),
             "undecided": Erasure.objects.undecided()[:LISTED].count(),
+            "held": held_undecided(most=LISTED),
             "listed": LISTED,
         }
         answer: HttpResponse = super().changelist_view(request, {**waiting, **(extra_context or {})})
@@ -142,7 +157,8 @@ class ErasureAdmin(SearchedAdmin, DecidingAdmin, RequestingAdmin):
         """What moves of the erasures that a page shows, as jobs/live.js reads it."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        shown = brief(Erasure.objects.filter(pk__in=known_ids(request.GET.getlist("id")[:WATCHED])))
+        shown = list(brief(Erasure.objects.filter(pk__in=known_ids(request.GET.getlist("id")[:WATCHED]))))
+        mark_held(shown)
         return JsonResponse({"jobs": {str(asked.pk): erasures.moving(asked) for asked in shown}})
 
     # --- The certificate ---

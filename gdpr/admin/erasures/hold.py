@@ -15,6 +15,7 @@ from gdpr.admin import showing
 from gdpr.admin.acting import ActingAdmin, operator
 from gdpr.admin.adding import AddingAdmin
 from gdpr.admin.filters import CompanyFilter
+from gdpr.admin.listing import company_field
 from gdpr.admin.searching import SearchedAdmin
 from gdpr.admin.subject_form import ScopedForm
 from gdpr.erasures import holds
@@ -56,11 +57,6 @@ class LegalHoldAdmin(SearchedAdmin, ActingAdmin, AddingAdmin):
     list_filter = [HoldFilter, CompanyFilter]
     list_select_related = ["company"]
     searched_ids = "The id of a legal hold"
-    fieldsets = [
-        (None, {"fields": ["company", "person", "reason", "state"]}),
-        ("Placed", {"fields": ["placed_by", "placed_at"]}),
-        ("Lifted", {"fields": ["lifted_by", "lifted_at"]}),
-    ]
     adding_form = HoldForm
     adding_title = "Place a legal hold"
 
@@ -84,6 +80,13 @@ class LegalHoldAdmin(SearchedAdmin, ActingAdmin, AddingAdmin):
     @admin.display
     def state(self, hold: LegalHold) -> str:
         return "lifted" if hold.lifted_at else "active"
+
+    def get_fieldsets(self, request: HttpRequest, obj: LegalHold | None = None) -> Any:  # noqa: ARG002
+        return [
+            (None, {"fields": [company_field(request), "person", "reason", "state"]}),
+            ("Placed", {"fields": ["placed_by", "placed_at"]}),
+            ("Lifted", {"fields": ["lifted_by", "lifted_at"]}),
+        ]
 
     def get_urls(self) -> list[URLPattern]:
         return [*self.search_urls(), self.button("lift", self.lift), *super().get_urls()]

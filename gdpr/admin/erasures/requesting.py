@@ -12,6 +12,7 @@ from gdpr.erasures.reasons import InvalidReason
 from gdpr.erasures.requesting import TooManyErasures, request_erasure
 from gdpr.models import Erasure
 from gdpr.models.erasure import MOST_REASON
+from gdpr.subjects import InvalidSubject
 
 
 class ErasureForm(SubjectForm):
@@ -39,6 +40,9 @@ class RequestingAdmin(AddingAdmin):
                 requested_by=operator(request),
                 now=timezone.now(),
             )
+        except InvalidSubject as error:
+            form.add_error("actor_ids", f"{error.rule}.")
+            return None
         except InvalidReason as error:
             form.add_error("reason", str(error))
             return None

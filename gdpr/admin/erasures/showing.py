@@ -9,9 +9,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from gdpr.admin.showing import cell, due_mark, still_due
+from gdpr.erasures.titles import table_title
 from gdpr.models import Erasure
 from gdpr.models.erasure import APPROVALS, Status
 from jobs.admin.showing import BRIEF
+from jobs.models import Job
 from jobs.models.job import ACTIVE
 
 FORGOTTEN = "forgotten"
@@ -54,29 +56,42 @@ def preview_of(asked: Erasure) -> Preview | None:
     return Preview(asked.preview.get("rows", {}), asked.preview.get("remaining", {}))
 
 
+def is_interrupted(asked: Any) -> bool:
+    """Whether the erasing has begun, and waits for its next attempt. `asked` is annotated by `brief`."""
+    begun = asked.status in (Status.PROCESSING, Status.FAILED)
+    return bool(begun and asked.job and asked.job.status == Job.Status.PENDING)
+
+
 def moving(asked: Any) -> dict[str, str]:
-    """What changes while an erasure waits or runs, each as it is shown. `asked` is annotated by `brief`."""
+    """What changes while an erasure waits or runs, each as it is shown.
+
+    `asked` is annotated by `brief`, and marked by gdpr.admin.erasures.holding.
+    """
     work = work_of(asked)
-    status = work.status if work else ""
+    status, attempt = work.status if work else "", asked.job.attempt if asked.job else ""
     return {
         "state": state(asked, work),
         "fraction": f"{work.progress:.2f}" if work else "0",
         "progress": f"{work.progress:.0%}" if work and work.is_active else "",
-        "step": work.step if work and work.is_active else "",
+        "step": table_title(work.step) if work and work.is_active else "",
         "error": work.error[:BRIEF] if work else "",
         "approvals": f"{asked.approved} of {APPROVALS}",
         "active": "yes" if work and work.is_active else "",
-        "version": f"{asked.status} {asked.approved} {asked.previewed_at} {status}",
+        "version": f"{asked.status} {asked.approved} {asked.previewed_at} {status} {attempt} {asked.hold}",
     }
 
 
-def state(asked: Erasure, work: Work | None) -> str:
+def state(asked: Any, work: Work | None) -> str:
     """Its status, and what it waits for."""
-    said = str(asked.get_status_display())
-    if asked.status == Status.REQUESTED and work:
-        if work.is_active:
+    said = f"{asked.get_status_display()}, held" if asked.hold else str(asked.get_status_display())
+    if asked.status == Status.REQUESTED:
+        if work and work.is_active:
             return f"{said}, being counted"
-        return f"{said}, waiting for a decision" if asked.preview is not None else f"{said}, not counted: that failed"
+        if asked.preview is None:
+            return f"{said}, not counted: that failed"
+        return said if asked.hold else f"{said}, waiting for a decision"
+    if is_interrupted(asked) and not asked.hold:
+        return f"{said}, due to go on at {localize(asked.job.run_at)} UTC"
     return said
 
 

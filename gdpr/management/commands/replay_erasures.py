@@ -60,10 +60,7 @@ class Command(BaseCommand):
                 while lanes.rescue(now=timezone.now()):  # what processes held that ended with the old database
                     pass
             replay = Replay(gathered, timezone.now, dry_run=dry_run, every_table=options["every_table"])
-            try:
-                repeated = [self._tell(one, dry_run=dry_run) for one in replay.run()]
-            except OSError as error:
-                raise CommandError(f"The storage of archives failed: {error} Mend it, and run this again.") from error
+            repeated = [self._tell(one, dry_run=dry_run) for one in replay.run()]
         self._conclude(repeated, dry_run=dry_run)
 
     def _gather(self, gathered: Gathered, paths: list[Path], *, keys: dict[str, str]) -> None:
@@ -89,7 +86,7 @@ class Command(BaseCommand):
             one.whole and f"{one.whole} of which all values were replaced, as they are not those that were sealed",
             one.rows and f"{one.rows} other rows {would}",
             one.rows_absent and f"{one.rows_absent} other rows not in this database",
-            one.archives and f"{one.archives} archives deleted",
+            one.archives and f"{one.archives} archives {'to be deleted' if dry_run else 'deleted'}",
             one.busy and f"{one.busy} LEFT AS THEY ARE, since somebody is at work on them",
         ]
         self.stdout.write(f"erasure {one.known.erasure_id} of company {one.known.company_id}")
@@ -98,6 +95,7 @@ class Command(BaseCommand):
         return one
 
     def _conclude(self, repeated: list[Repeated], *, dry_run: bool) -> None:
+        left = {one.archives_left for one in repeated if one.archives_left}
         changed, busy = sum(one.changed for one in repeated), sum(one.busy for one in repeated)
         if dry_run:
             self.stdout.write(f"{len(repeated)} erasures, {changed} to be repeated; nothing was changed.")
@@ -105,9 +103,11 @@ class Command(BaseCommand):
             self.stdout.write(f"{len(repeated)} erasures, {changed} repeated. Now run manage.py verify_chain.")
         if busy:
             self.stderr.write("Stop the workers, or wait until they are done with the rows above, and run this again.")
+        for words in sorted(left):
+            self.stderr.write(f"{printable(words)} All else was done. Mend the storage, and run this again.")
         if self._faults:
             self.stderr.write(f"faults: {self._faults}. What they would have had repeated was not.")
-        if busy or self._faults:
+        if busy or left or self._faults:
             sys.exit(1)
 
 

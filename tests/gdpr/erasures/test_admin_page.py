@@ -62,8 +62,8 @@ def test_the_page_shows_who_is_meant_what_would_go_and_what_would_stay(operator:
         "actorId: <strong>u-4711</strong>",
         "email: <strong>ada@example.com</strong>",
         "Ticket 99: the account was closed.",
-        "<tr><td>audit_auditevent</td><td>1,234</td></tr>",
-        "<tr><td>audit_auditevent.action</td><td>3</td></tr>",
+        "<tr><td>Audit events</td><td>1,234</td></tr>",
+        "<tr><td>Audit events: action</td><td>3</td></tr>",
         "Approvals: 1 of 2",
         "<td>operator officer-0</td>",
         "All times are in UTC.",
@@ -184,7 +184,7 @@ def test_two_people_approve_each_after_a_question_and_nobody_twice(operator: Cli
         "This cannot be undone.",
         "ada@example.com",
         "1,234",
-        "audit_auditevent.action",
+        "Audit events: action",
         "Somebody else has to",
     ):
         assert told in question
@@ -194,7 +194,7 @@ def test_two_people_approve_each_after_a_question_and_nobody_twice(operator: Cli
     assert (asked.status, approvals(asked)) == ("REQUESTED", ["operator op"])
 
     text = text_of(operator, page(asked))
-    assert "You have approved this erasure. Somebody else has to, too" in text
+    assert "You have approved this erasure already; somebody else has to" in text
     assert approve not in text
     for again in (operator.get(approve, follow=True), operator.post(approve, follow=True)):
         assert "Nothing was approved. You have approved this erasure already" in said(again)

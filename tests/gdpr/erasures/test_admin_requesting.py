@@ -112,6 +112,7 @@ def test_one_that_is_not_over_is_opened_instead(tenant: Tenant, ask: Send, statu
         ({"emails": "", "actor_ids": " \n"}, "emails", "at least one"),
         ({"actor_ids": "x" * 300}, "actor_ids", "characters; it must have"),
         ({"actor_ids": "\n".join(map(str, range(30)))}, "__all__", "has 31 identifiers"),
+        ({"actor_ids": "u1\nerased-0123456789abcdef"}, "actor_ids", "has erased-0123456789abcdef, which stands in"),
         ({"reason": " "}, "reason", "required"),
         ({"reason": "x" * (MOST_REASON + 1)}, "reason", "at most 1000"),
         ({"company": ""}, "company", "required"),

@@ -73,7 +73,9 @@ def test_a_request_is_accepted_and_shown_with_all_that_was_asked(api: Api, tenan
         ({"subject": {}, "reason": WHY}, "subject"),
         ({"subject": {"name": "Ada"}, "reason": WHY}, "subject.name"),
         ({"subject": {"actorId": ["u1", 1]}, "reason": WHY}, "subject.actorId[1]"),
+        ({"subject": {"actorId": ["u1", " \t\u3000"]}, "reason": WHY}, "subject.actorId"),
         ({"subject": {"email": "ada"}, "reason": WHY}, "subject.email"),
+        ({"subject": {"actorId": ["u1", "erased-0123456789abcdef"]}, "reason": WHY}, "subject.actorId"),
         ({"subject": ADA, "reason": ""}, "reason"),
         ({"subject": ADA, "reason": " \n"}, "reason"),
         ({"subject": ADA, "reason": "x" * (MOST_REASON + 1)}, "reason"),
@@ -212,7 +214,7 @@ def test_a_running_and_a_failed_one_tell_of_their_job(api: Api, tenant: Tenant) 
 def test_a_completed_one_names_nobody_and_has_its_certificate(api: Api, tenant: Tenant) -> None:
     erasure = completed(tenant)
     shown = show(api, erasure)
-    assert (shown["status"], shown["subject"]) == ("COMPLETED", None)
+    assert (shown["status"], shown["subject"], shown["progress"]) == ("COMPLETED", None, 1)
     assert shown["completedAt"] == "2026-01-31T12:00:00.000000Z"
     assert shown["certificate"] == erasure.certificate
     for listed in (shown, api.get(ERASURES).json()):

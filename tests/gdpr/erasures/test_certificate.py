@@ -121,6 +121,25 @@ def test_the_page_names_what_is_left_of_the_person(certificate: dict[str, Any]) 
     assert "No name of an action" not in text
 
 
+@pytest.mark.parametrize("counts", [{}, {"jobs_job": 0, "gdpr_exportarchive": 2}])
+def test_the_page_of_somebody_who_was_found_nowhere_claims_no_erasure(tenant: Tenant, counts: dict[str, int]) -> None:
+    erasure = requested(tenant.company, person=ADA, counts=counts)
+    text = page_of(certify(erasure, remaining={}, now=LATER)).text()
+    assert "One person was not found in the records of Acme" in text
+    assert "Nothing was found that named the person, and no record was changed." in text
+    assert "there is nothing in an export to hold the certificate against" in text
+    for claim in ("was erased from", "was replaced", "erased event", "each record below", "Seals", erasure.pseudonym):
+        assert claim not in text
+
+
+def test_the_page_of_somebody_of_whom_nothing_could_be_erased_says_so(tenant: Tenant) -> None:
+    left = certify(requested(tenant.company), remaining={"audit_auditevent.action": 1}, now=LATER)
+    text = page_of(left).text()
+    assert "Nothing of one person could be erased from the records of Acme" in text
+    assert "Something that names the person is left." in text
+    assert "found that named" not in text
+
+
 def test_the_page_of_a_repeated_erasure_says_so(tenant: Tenant, certificate: dict[str, Any]) -> None:
     assert "carried out once more" not in page_of(certificate).text()
     erasure = requested(tenant.company, person=ADA)

@@ -10,12 +10,13 @@ from audit.models import AuditEvent
 from gdpr.erasures import naming
 from gdpr.erasures.requesting import ERASE
 from gdpr.models import Erasure
+from gdpr.subjects import Subject
 from jobs.enqueueing import enqueue
 from jobs.models import Job, JobLog
 from jobs.registry import handler_of
 from jobs.testing import run_enqueued
 from tests.conftest import Tenant, draft
-from tests.gdpr.erasures.engine import ADA, approved, faults, run
+from tests.gdpr.erasures.engine import ADA, approved, erased, faults, run
 from tests.gdpr.making import alter
 from webhooks.models import Webhook
 
@@ -88,6 +89,23 @@ def test_while_the_storage_is_away_it_waits_however_long_and_says_so_once(tenant
     ]
     folder.unlink()
     assert run(erasure).status == "COMPLETED"
+
+
+def test_retried_after_another_one_has_erased_the_person_it_leaves_what_that_did(
+    failed: Erasure, tenant: Tenant, mistaken: pytest.MonkeyPatch
+) -> None:
+    mistaken.undo()
+    other = erased(tenant.company, Subject(actor_ids=("ada",)))
+    failed.refresh_from_db()
+    assert failed.subject == {"actorId": [other.pseudonym], "email": ["ada@example.com"]}
+    assert failed.person() == Subject(emails=("ada@example.com",))
+    (event,) = tenant.record(draft(actor={"id": other.pseudonym}, payload={"to": "ada@example.com"}))
+    assert Job.objects.filter(erasure=failed).retry(now=timezone.now())
+    assert failed.job
+    failed.job.refresh_from_db()
+    assert run(failed).status == "COMPLETED"
+    event.refresh_from_db()
+    assert (event.actor, event.payload) == ({"id": other.pseudonym}, {"to": failed.pseudonym})
 
 
 def test_an_event_that_was_tampered_with_is_erased_all_the_same(tenant: Tenant) -> None:

@@ -35,7 +35,18 @@ written = st.one_of(
     addresses.map(lambda text: f"?to={text.replace('@', '%40')}"),
     addresses.map(lambda text: f"\\n{text}"),
     st.sampled_from(
-        ["u2", "Ada", "192.0.2.1", "nada@example.com", "x ada-lovelace y", "", PSEUDONYM, f"{PSEUDONYM}-2"]
+        [
+            "u2",
+            "Ada",
+            "192.0.2.1",
+            "from 192.0.2.1",
+            "by ada lovelace",
+            "nada@example.com",
+            "x ada-lovelace y",
+            "",
+            PSEUDONYM,
+            f"{PSEUDONYM}-2",
+        ]
     ),
 )
 numbers = st.sampled_from([42, 42.0, -7, 7, 1.5, 2**53 - 1, True, False, None])
@@ -57,8 +68,12 @@ anything = documents(neutral | personal | written, written | numbers)
 objects = st.dictionaries(neutral | personal | written, anything, max_size=4)
 events = st.fixed_dictionaries(
     {
-        "actor": st.none() | objects,
-        "target": st.none() | objects | st.fixed_dictionaries({"type": st.just("user"), "id": written}),
+        "actor": st.none()
+        | objects
+        | st.fixed_dictionaries({"id": written, "name": written | st.just("Ada Lovelace")}),
+        "target": st.none()
+        | objects
+        | st.fixed_dictionaries({"type": st.sampled_from(["user", "invoice"]), "id": written}),
         "payload": st.none() | objects,
         "metadata": st.none() | objects,
         "changes": st.none() | st.lists(objects, max_size=3),
@@ -124,6 +139,20 @@ def test_nothing_of_another_person_s_object_changes(naming: Any, data: st.DataOb
     columns = {"actor": {"id": subject.actor_ids[0]}, "payload": payload, "changes": [payload]}
     after = erase(columns, naming(columns, subject))
     assert as_sorted(after).count(as_sorted(BOB)) == as_sorted(columns).count(as_sorted(BOB))
+
+
+@thorough
+@given(data=st.data(), subject=subjects, document=anything)
+def test_what_another_person_leaves_behind_stays(data: st.DataObject, subject: Subject, document: Any) -> None:
+    hypothesis.assume(not subject.matches(BOB))
+    whom = {"type": data.draw(st.sampled_from(["user", "invoice", ""])), "id": subject.actor_ids[0]}
+    traces = {"ip": BOB["ip"], "userAgent": ["Firefox", {"version": 1}], "seen": BOB["ip"]}
+    told = {"of": document, "id": data.draw(st.sampled_from([subject.actor_ids[0], "u9"])), **traces}
+    columns = {"actor": BOB, "target": whom} | dict.fromkeys(("payload", "metadata", "context"), told)
+    after = erase(columns, in_event(columns, subject))
+    assert after["actor"] == BOB
+    for column in ("payload", "metadata", "context"):
+        assert traces.items() <= after[column].items()
 
 
 def as_sorted(item: Any) -> str:

@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from audit.models import AuditEvent, IdempotencyRecord
 from audit.personal_data import erasable
 from gdpr.erasures.requesting import PREVIEW, request_erasure
 from gdpr.models import Erasure
+from gdpr.requesting import request_export
 from jobs.models import Job, JobAttempt, JobLog
-from jobs.testing import run_job
+from jobs.testing import run_enqueued, run_job
 from tests.conftest import NOON, Tenant, draft
 from tests.gdpr.erasures.engine import ADA, approved, asked, enqueued, run
 from webhooks.models import Webhook, WebhookAttempt, WebhookDelivery
@@ -59,6 +61,21 @@ def test_it_counts_what_the_erasure_then_erases(full: Tenant) -> None:
     done = run(enqueued(erasure))
     assert done.result
     assert counted == {"rows": erasure.counts, "remaining": done.result["remaining"]}
+
+
+def test_it_counts_archives_that_are_to_be_deleted(full: Tenant) -> None:
+    asked_for, _ = request_export(company=full.company, scope="company", requested_by="a test", now=timezone.now())
+    assert asked_for.job
+    run_enqueued(asked_for.job)
+    erasure = asked(full.company)
+    previewed(full, erasure)
+    counted: Any = erasure.preview
+    assert counted["rows"]["gdpr_exportarchive"] == 1
+    run(enqueued(erasure))
+    assert erasure.counts == counted["rows"]
+    (told,) = AuditEvent.objects.filter(action="gdpr.erasure.completed")
+    assert (told.payload or {})["counts"] == erasure.counts
+    assert (erasure.certificate or {})["body"]["counts"] == erasure.counts
 
 
 def test_it_changes_nothing_but_the_request(full: Tenant) -> None:

@@ -9,11 +9,13 @@ from django.core.management import CommandError, call_command
 
 from audit import signing
 from audit.models import AuditEvent
+from gdpr import storage
 from gdpr.erasures import ledger
-from gdpr.models import Erasure
+from gdpr.models import Erasure, ExportArchive
 from tests.conftest import Tenant, draft, set_append_only
-from tests.gdpr.erasures.engine import ADA, erased
+from tests.gdpr.erasures.engine import ADA, BOB, erased
 from tests.gdpr.erasures.restoring import put_back_events, rows_of
+from tests.gdpr.test_purging_for_erasures import archive_of
 from webhooks.models import Webhook, WebhookDelivery
 
 ADAS = {"actor": {"id": "ada"}, "payload": {"to": "ada@example.com"}}
@@ -117,6 +119,34 @@ def test_a_storage_that_cannot_be_read_is_told_before_anything_is_done(
     with pytest.raises(CommandError, match=r"The ledgers in EXPORT_STORAGE cannot be read: .*Mend that, or name them"):
         call_command("replay_erasures")
     assert is_back(tenant)
+
+
+def test_an_archive_that_cannot_be_deleted_keeps_nothing_else_from_being_done(
+    tenant: Tenant, restored: Erasure, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = erased(tenant.company, BOB)
+    for erasure in (restored, second):
+        undone = {"status": "REQUESTED", "subject": ADA.as_json(), "completed_at": None, "certificate": None}
+        Erasure.objects.filter(pk=erasure.pk).update(**undone, key=str(erasure.pk))
+    archive = archive_of(tenant.company)
+    with monkeypatch.context() as broken:
+        broken.setattr(storage, "delete", refuse)
+        with pytest.raises(SystemExit) as ended:
+            call_command("replay_erasures")
+    assert ended.value.code == 1
+    told = capsys.readouterr()
+    assert f"cannot be deleted now: {archive.file}. The log says why. All else was done." in told.err
+    assert told.err.count(archive.file) == 1
+    assert told.out.count("the identifiers forgotten") == 2
+    assert not is_back(tenant)
+    assert not Erasure.objects.exclude(subject=None).exists()
+    assert not ExportArchive.objects.ready().exists()
+    call_command("replay_erasures")
+    assert not storage.holds(archive.file)
+
+
+def refuse(_: str) -> None:
+    raise storage.StorageUnavailable("The bucket does not answer.")
 
 
 def test_no_identifier_is_told(tenant: Tenant, restored: Erasure, capsys: pytest.CaptureFixture[str]) -> None:

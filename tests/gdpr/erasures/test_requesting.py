@@ -14,6 +14,7 @@ from gdpr.erasures.reasons import InvalidReason
 from gdpr.erasures.requesting import PREVIEW, TooManyErasures, again, request_erasure
 from gdpr.models import Erasure
 from gdpr.models.erasure import MOST_REASON
+from gdpr.subjects import InvalidSubject
 from hyrelog.ops.gauges import GAUGES
 from jobs.models import Job
 from tests.conftest import NOON, Tenant
@@ -45,6 +46,15 @@ def test_a_reason_may_hold_what_a_database_cannot(tenant: Tenant) -> None:
     known: dict[str, Any] = {"company": tenant.company, "subject": person(), "requested_by": "a test", "now": NOON}
     erasure, _ = request_erasure(reason=reason, **known)
     assert Erasure.objects.get().reason == erasure.reason == "\N{REPLACEMENT CHARACTER}?" + "x" * (MOST_REASON - 2)
+
+
+@pytest.mark.parametrize("pseudonym", ["erased-0123456789abcdef", "erased-0123456789abcdef-2"])
+def test_a_pseudonym_cannot_be_erased(tenant: Tenant, pseudonym: str) -> None:
+    with pytest.raises(InvalidSubject, match=f"has {pseudonym}, which stands in place of somebody") as refusal:
+        ask(tenant.company, {"actorId": ["u1", pseudonym]})
+    assert refusal.value.path == "subject.actorId"
+    assert not Erasure.objects.exists()
+    assert ask(tenant.company, {"actorId": ["erased", f"{pseudonym}x"]})
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ from django.utils import timezone
 
 from audit import signing
 from audit.models import AuditEvent, Company
-from gdpr import verify
-from gdpr.models import Erasure
+from gdpr import storage, verify
+from gdpr.models import Erasure, ExportArchive, ExportRequest
 from gdpr.requesting import request_export
 from jobs.enqueueing import enqueue
+from jobs.testing import run_enqueued
 from tests.conftest import NOON, Tenant, draft, open_tenant
 from tests.gdpr.erasures.dumps import EVENTS_ALONE, dump, put_events_back, restore
 from tests.gdpr.erasures.engine import ADA, erased
@@ -51,6 +52,13 @@ def lived(committed: None, settings: Any, tmp_path: Path) -> Tenant:
     return tenant
 
 
+@pytest.fixture
+def archive(lived: Tenant) -> ExportArchive:
+    """One that is kept when the backup is made, and whose file the erasure deletes."""
+    run_enqueued(ExportRequest.objects.get().job)
+    return ExportArchive.objects.ready().get()
+
+
 def named() -> list[str]:
     """The identifiers that stand anywhere in the database."""
     backup = dump("--data-only")
@@ -63,24 +71,30 @@ def replay_erasures(*arguments: str) -> str:
     return out.getvalue()
 
 
-def test_whom_a_restore_brings_back_is_erased_once_more(lived: Tenant) -> None:
+def test_whom_a_restore_brings_back_is_erased_once_more(lived: Tenant, archive: ExportArchive) -> None:
     company, backup, events_alone = lived.company, dump("--clean", "--if-exists"), dump(*EVENTS_ALONE)
     assert named() == list(IDENTIFIERS)
     erasure = erased(company)
     assert named() == []
+    assert erasure.counts["gdpr_exportarchive"] == 1
     values = list(AuditEvent.objects.filter(workspace=lived.workspace).order_by("pk").values_list("actor", "payload"))
 
     restore(backup)
     assert named() == list(IDENTIFIERS)
     assert not Erasure.objects.exists()
+    assert ExportArchive.objects.ready().exists()
+    assert not storage.holds(archive.file)
     told = replay_erasures("--dry-run")
     assert "2 events to be repeated" in told
+    assert "1 archives to be deleted" in told
     assert "1 erasures, 1 to be repeated; nothing was changed." in told
     assert named() == list(IDENTIFIERS)
 
     told = replay_erasures()
     assert "2 events repeated, 0 as they must be" in told
+    assert "1 archives deleted" in told
     assert "was not known here, and is completed by its ledger" in told
+    assert not ExportArchive.objects.ready().exists()
     assert named() == []
     assert faults(company) == []
     after = AuditEvent.objects.filter(workspace=lived.workspace).order_by("pk")
