@@ -11,6 +11,7 @@ from jobs import doorbell
 from jobs.apps import QUEUES
 from jobs.models import Job
 from jobs.models.job import ACTIVE, ENDED, JobQuerySet
+from jobs.registry import owed_types
 
 PAGE = 500
 """Jobs that one transaction changes."""
@@ -38,9 +39,17 @@ def retry(jobs: JobQuerySet, *, now: datetime, fresh: bool = True) -> int:
 
 
 def cancel(jobs: JobQuerySet, *, now: datetime) -> int:
-    """Cancel waiting jobs at once and ask running ones to stop; says how many of both."""
-    pages = _pages(jobs.filter(status__in=ACTIVE))
+    """Cancel waiting jobs at once and ask running ones to stop; says how many of both.
+
+    Those of an `owed` type stay (jobs.registry.handler).
+    """
+    pages = _pages(cancellable(jobs))
     return sum(Job.objects.filter(pk__in=[job for job, *_ in page]).cancel(now=now) for page in pages)
+
+
+def cancellable(jobs: JobQuerySet) -> JobQuerySet:
+    """Those that `cancel` would cancel or ask."""
+    return jobs.filter(status__in=ACTIVE).exclude(type__in=owed_types())
 
 
 def _pages(jobs: JobQuerySet) -> Iterator[list[Row]]:

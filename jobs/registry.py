@@ -54,6 +54,7 @@ class Handler:
     public: bool
     cancellable: bool
     retryable: bool
+    owed: bool
     keep_completed: timedelta | None
     keep_failed: timedelta | None
     secrets: tuple[str, ...]
@@ -115,6 +116,7 @@ def handler(  # noqa: PLR0913  the declaration holds everything about a type
     public: bool = False,
     cancellable: bool = False,
     retryable: bool = False,
+    owed: bool = False,
     keep_completed: timedelta | None = None,
     keep_failed: timedelta | None = None,
     secrets: tuple[str, ...] = (),
@@ -129,7 +131,8 @@ def handler(  # noqa: PLR0913  the declaration holds everything about a type
     `timeout` is in seconds (JOB_TIMEOUT). `concurrency` (JOB_CONCURRENCY) and `rate` (such as "10/s") hold for the type
     over all workers, `company_concurrency` and `company_rate` for each company in it. By the API, tenants may
     create, cancel and retry jobs of a `public` type, cancel those of a `cancellable` one, and retry those of a
-    `retryable` one; where requests are held against a limit, a retry would pass it by. `keep_completed` and
+    `retryable` one; where requests are held against a limit, a retry would pass it by. Jobs of an `owed` type are not
+    cancelled by hand: somebody else is to decide whether what they do is still wanted. `keep_completed` and
     `keep_failed` are how long ended jobs are kept (JOB_RETENTION_DAYS, JOB_RETENTION_FAILED_DAYS). `secrets` names the
     places in payloads, such as `source.headers`, that are encrypted in the row and hidden wherever it is shown.
     `died(job, now)` is called when a job has failed for good, in the transaction in which it did.
@@ -151,6 +154,7 @@ def handler(  # noqa: PLR0913  the declaration holds everything about a type
             public=public,
             cancellable=public or cancellable,
             retryable=public or retryable,
+            owed=owed,
             keep_completed=keep_completed,
             keep_failed=keep_failed,
             secrets=secrets,
@@ -187,6 +191,11 @@ def public_types() -> list[str]:
 
 def handlers_in(queue: str) -> list[Handler]:
     return [declared for declared in _handlers.values() if declared.queue == queue]
+
+
+def owed_types() -> list[str]:
+    """The types whose jobs nobody cancels by hand."""
+    return sorted(declared.type for declared in _handlers.values() if declared.owed)
 
 
 def take_only(patterns: Sequence[str]) -> None:

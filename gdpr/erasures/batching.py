@@ -4,7 +4,7 @@ Rows are locked first, in the order of their keys and a leader's before its foll
 `system` chain last: whoever holds a delivery or a job may wait for that head.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -18,7 +18,7 @@ from audit.models.company import ChainBusy
 from audit.personal_data import Erasable
 from gdpr.erasures import holds
 from gdpr.erasures.changing import Change, Whom, change_of
-from gdpr.erasures.looking import fields_of, rows_of
+from gdpr.erasures.looking import fields_of, rows_of, values_of
 from gdpr.models import ErasedRow, Erasure, LegalHold
 
 BATCH = erasing.MOST_EVENTS
@@ -76,6 +76,14 @@ class Batches:
         """
         return self.until_free(lambda: self._change(table, keys, follows=follows))
 
+    def keep_held(self, table: Erasable, keys: Sequence[Any]) -> None:
+        """Look at rows before anything that follows them is changed; raises Held where one of them is kept."""
+        self._keep(values_of(table, row) for row in rows_of(table, keys))
+
+    def _keep(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        if hold := holds.keeping_rows(self.context.company, rows):
+            raise Held(hold)
+
     def until_free(self, work: Callable[[], T]) -> T:
         """Do it, again and again where others keep the chain or the rows busy. Raises jobs.context.Stopped."""
         while True:
@@ -111,10 +119,11 @@ class Batches:
         ready = table.ready(asked, now) if table.ready and asked else set(asked)
         ripe = {key: change for key, change in changes.items() if change and key in ready}
         if ripe:
+            before = [values_of(table, rows[key]) for key in ripe]
             self._write(table, rows, ripe, now)
             if table.then:
                 table.then({key: asked[key] for key in ripe}, now)
-            self.note(table, ripe, follows=follows)
+            self.note(table, ripe, follows=follows, before=before)
         deferred = [key for key in asked if key not in ready]
         if deferred and not ripe:
             self.hold_everything()  # `ready` may have asked for the end of something
@@ -139,13 +148,18 @@ class Batches:
         """What is to be changed in a row, which is locked."""
         return change_of(table, row, self.whom, follows=follows)
 
-    def note(self, table: Erasable, changes: Mapping[Any, Change], *, follows: bool) -> None:
+    def note(
+        self, table: Erasable, changes: Mapping[Any, Change], *, follows: bool, before: Sequence[Mapping[str, Any]]
+    ) -> None:
         """Put on record what was changed. The records of events say themselves which these were.
+
+        Raises Held where one of the rows, as they were `before`, names a person whose data are kept.
 
         Of rows that follow those that were found only the values that were replaced are to be known, since whatever
         else they lose goes with what they follow.
         """
         erasure = self.hold_everything()
+        self._keep(before)
         if table.model is not AuditEvent:
             ErasedRow.objects.bulk_create(
                 ErasedRow(

@@ -23,10 +23,12 @@ from gdpr.erasures.batching import BATCH, PAUSE, Batches, Clock
 from gdpr.erasures.changing import Whom
 from gdpr.erasures.looking import followers_of, key_of, keys_following, look, selection_of
 from gdpr.erasures.metering import Meter
+from gdpr.erasures.surprises import Wordless
 from gdpr.erasures.waiting import come_back_later
-from gdpr.models import ErasedRow, Erasure
+from gdpr.models import ErasedRow, Erasure, ExportArchive
 from gdpr.selecting import Selection
 from jobs.context import JobContext
+from jobs.models import Job
 
 FURTHEST = 2
 """The pass that looks furthest: the first one looks at what is there when it begins, this one at what came meanwhile,
@@ -40,7 +42,7 @@ Late = defaultdict[str, list[Any]]
 """By table, the keys of rows that could not be erased yet."""
 
 
-class StillNamed(Exception):
+class StillNamed(Wordless):
     """The person is found in rows in which nothing of theirs is found to be replaced: a mistake of HyreLog's own."""
 
     def __init__(self, tables: Iterable[str]) -> None:
@@ -79,6 +81,7 @@ class _Erasing:
         self._remaining: Counter[str] = Counter()
 
     def run(self) -> Erased:
+        self._forget_own_tracebacks()
         for number in range(1, MOST_PASSES + 1):
             found, changed = self._pass(number)
             if not found:
@@ -90,10 +93,19 @@ class _Erasing:
         self._go_over_followers()
         return self._finish()
 
+    @transaction.atomic
+    def _forget_own_tracebacks(self) -> None:
+        """Nothing else of this job, which no pass looks at, can quote the person."""
+        self._context.hold_claim()
+        job = self._context.job
+        Job.objects.filter(pk=job.pk).update(traceback="")
+        job.history.exclude(traceback="").update(traceback="")
+
     def _pass(self, number: int) -> tuple[set[str], bool]:
         """Look through all tables; in which the person was found, and whether anything was changed."""
+        job = self._context.job.pk  # it is at work, and would wait for itself
         if number <= FURTHEST:
-            every = ((table, selection_of(table, self._company)) for table in self._tables.values())
+            every = ((table, selection_of(table, self._company, but_job=job)) for table in self._tables.values())
             self._selections = [(table, selection) for table, selection in every if selection]
         self._remaining.clear()
         found, changed, late = set(), 0, _none_late()
@@ -115,6 +127,8 @@ class _Erasing:
         before its attempts: what is sent once it was seen at rest names nobody any more.
         """
         if not follows:
+            if followers_of(table):
+                self._batches.keep_held(table, keys)
             self._erase_followers(table, keys, _none_late())
         done = self._batches.change(table, keys, follows=follows)
         late[table.table] += done.deferred
@@ -165,18 +179,22 @@ class _Erasing:
                 after = some[-1][0]
 
     def _finish(self) -> Erased:
-        batches = self._batches
+        batches, purged = self._batches, 0
         self._meter.ending("archives")
-        purged = batches.until_free(lambda: archives.purge(batches.erasure, now=batches.clock()))
-        batches.erasure.refresh_from_db()
-        ledger.write(batches.erasure)
-        erasure = batches.until_free(lambda: self._complete(batches.clock()))
-        return Erased(erasure.counts, self._remaining, purged)
+        while True:
+            purged += batches.until_free(lambda: archives.purge(batches.erasure, now=batches.clock()))
+            batches.erasure.refresh_from_db()
+            ledger.write(batches.erasure)
+            if erasure := batches.until_free(lambda: self._complete(batches.clock())):
+                return Erased(erasure.counts, self._remaining, purged)
 
     @transaction.atomic
-    def _complete(self, now: datetime) -> Erasure:
+    def _complete(self, now: datetime) -> Erasure | None:
+        """The erasure, completed; None if an archive was put on record while a hold came and went."""
         self._context.hold_claim()
         erasure = self._batches.hold_everything()
+        if ExportArchive.objects.ready().filter(company=self._company).exists():
+            return None
         signed = certificate.certify(erasure, remaining=self._remaining, now=now)
         erasure.complete(certificate=signed, now=now)
         telling.told_completed(erasure, now=now)

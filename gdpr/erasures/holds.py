@@ -4,8 +4,9 @@ Whoever erases asks with the head of the company's `system` chain locked, and wh
 hold and a batch of an erasure, one comes first.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
@@ -57,6 +58,21 @@ def first_blocking(holds: Iterable[LegalHold], subject: Subject) -> LegalHold | 
     for hold in holds:
         kept = hold.person()
         if kept is None or _names(kept, subject) or _names(subject, kept):
+            return hold
+    return None
+
+
+def keeping_rows(company: Company, rows: Iterable[Mapping[str, Any]]) -> LegalHold | None:
+    """The oldest hold of a person who is named in one of these rows, which say what stands in each column.
+
+    Whoever is to be erased may be asked for by other identifiers than the hold: a row that has both is kept. Where
+    there is no such hold, the rows are not read.
+    """
+    active = list(LegalHold.objects.active_in(company).exclude(subject=None))
+    values = [value for row in rows for value in row.values()] if active else []
+    for hold in active:
+        kept = hold.person()
+        if kept and any(map(kept.matches, values)):
             return hold
     return None
 

@@ -2,12 +2,14 @@
 
 Whoever makes an archive asks here before, between and, with the head of the company's `system` chain locked, when the
 archive is put on record. An erasure deletes the archives that are on record (gdpr.erasures.archives) before it is
-completed, and it is completed with that head locked: so each archive is met by one or the other.
+completed, and it is completed with that head locked: so each archive is met by one or the other. While a legal hold
+keeps an erasure, archives are put on record again: it looks for them once more where it goes on.
 """
 
 from audit.drafts import SYSTEM_CATEGORY
 from audit.erasing import ERASED
 from audit.models import AuditEvent, Company
+from gdpr.erasures.holds import blocking
 from gdpr.models import Erasure
 from jobs.models import Job
 
@@ -23,9 +25,13 @@ class ErasedMeanwhile(Exception):
 
 
 def is_erasing(company: Company) -> bool:
-    """Whether an erasure of the company is at work. One that waits, for a legal hold say, is not: it may for months."""
+    """Whether an erasure of the company is at work. One that waits, for a legal hold say, is not: it may for months.
+
+    Nor is one whose job just looks whether the hold is still there, as it does each minute.
+    """
     begun = Erasure.objects.of(company).filter(status=Erasure.Status.PROCESSING)
-    return begun.filter(job__status=Job.Status.PROCESSING).exists()
+    at_work = begun.filter(job__status=Job.Status.PROCESSING).only("subject")
+    return any(blocking(company, erasure.person()) is None for erasure in at_work)
 
 
 def check(company: Company, *, since: int) -> None:

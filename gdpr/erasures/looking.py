@@ -1,5 +1,6 @@
 """What an erasure looks through: the rows of a company in an erasable table, by the columns that may name a person."""
 
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from audit.personal_data import Erasable, erasable
 from gdpr.searching import search
 from gdpr.selecting import Selection, lowest
 from gdpr.subjects import Subject
+from jobs.models import Job
 
 MAY_NAME = (models.JSONField, models.CharField, models.TextField)
 """Columns that can hold the identifier of a person."""
@@ -74,13 +76,17 @@ def key_of(table: Erasable) -> Any:
     return table.model._meta.pk  # noqa: SLF001
 
 
-def selection_of(table: Erasable, company: Company) -> Selection | None:
+def selection_of(table: Erasable, company: Company, *, but_job: uuid.UUID | None = None) -> Selection | None:
     """The rows of a company up to the highest key that there is now; None if there are none, or nothing to look at.
+
+    Rows of one job can be left out, with all that follows it.
 
     Without that end, one that goes on adding rows would keep whoever looks from ending.
     """
     key, looked_at = key_of(table), fields_of(table)
     where = f"({table.whose})" + (f" AND {NOT_RECORDS}" if table.model is AuditEvent else "")
+    if but_job and (of_job := _of_job(table)):
+        where += f" AND \"{of_job}\" <> '{but_job}'"
     latest = _latest(table, where, company)
     if latest is None or not looked_at:
         return None
@@ -204,6 +210,13 @@ def _leader_of(follower: Erasable) -> Any:
 
 def _by_column(table: Erasable) -> dict[str, Any]:
     return {str(one.column): one for one in table.model._meta.concrete_fields}  # noqa: SLF001
+
+
+def _of_job(table: Erasable) -> str | None:
+    """The column by which a row of the app of jobs is known to be of a job."""
+    if table.model is Job:
+        return str(key_of(table).column)
+    return table.follows if table.follows and _leader_of(table) is Job else None
 
 
 def _latest(table: Erasable, where: str, company: Company) -> Any:

@@ -69,7 +69,9 @@ class Repeats(Batches):
         """How many of these rows would be changed."""
         return sum(1 for row in rows_of(table, keys) if self.decide(table, row, follows=False))
 
-    def note(self, table: Erasable, changes: Mapping[Any, Change], *, follows: bool) -> None:
+    def note(
+        self, table: Erasable, changes: Mapping[Any, Change], *, follows: bool, before: Sequence[Mapping[str, Any]]
+    ) -> None:
         """It is on record already: this is how it is known."""
 
 

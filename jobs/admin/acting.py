@@ -14,7 +14,9 @@ from django.utils import timezone
 
 from audit.notices import notice
 from jobs.bulk import cancel, retry
+from jobs.models import Job
 from jobs.models.job import ACTIVE, ENDED, JobQuerySet, Status
+from jobs.registry import owed_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,10 @@ class Act:
     run: Callable[..., int]
     told: str
     otherwise: str
+
+    def suits(self, job: Job) -> bool:
+        """Whether it is offered for a job."""
+        return job.status in self.states and not (self.name == "cancel" and job.type in owed_types())
 
     def do(self, jobs: JobQuerySet, *, now: datetime) -> int:
         """Change those of the jobs that can be; says how many."""
@@ -61,7 +67,7 @@ CANCEL = Act(
     states=ACTIVE,
     run=cancel,
     told="{count} jobs were cancelled or asked to stop",
-    otherwise="only those that wait or run can be cancelled",
+    otherwise="only those that wait or run can be cancelled, and none that is owed to somebody, as an erasure is",
 )
 ACTS = {act.name: act for act in (RETRY, ONCE_MORE, CANCEL)}
 

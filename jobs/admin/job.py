@@ -153,7 +153,7 @@ class JobAdmin(ReadOnlyAdmin):
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **named: Any) -> HttpResponse:
         job: Job = named["obj"]
-        offered = [act for act in ACTS.values() if job.status in act.states] if self.has_act_permission(request) else []
+        offered = [act for act in ACTS.values() if act.suits(job)] if self.has_act_permission(request) else []
         context |= {
             "acts": offered,
             "pauses": Pause.objects.filter(Q(kind="queue", name=job.queue) | Q(kind="type", name=job.type)),

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from audit.models import AuditEvent
 from gdpr import handlers, storage, verify
+from gdpr.erasures import holds
 from gdpr.management.commands import gdpr_export
 from gdpr.models import ExportArchive
 from gdpr.requesting import request_export
@@ -93,6 +94,14 @@ def test_an_erasure_that_waits_or_another_company_s_keeps_no_export(
 ) -> None:
     at_work(tenant.company, status="PENDING")
     at_work(other_tenant.company)
+    assert work(lease).status == "COMPLETED"
+
+
+def test_an_erasure_whose_job_looks_whether_its_hold_is_lifted_keeps_no_export(
+    asked: Job, tenant: Tenant, lease: ProcessLease
+) -> None:
+    at_work(tenant.company)
+    holds.place(company=tenant.company, subject=None, reason="A claim.", placed_by="op", now=NOON)
     assert work(lease).status == "COMPLETED"
 
 

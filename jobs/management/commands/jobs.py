@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from audit.moments import read_moment
-from jobs.bulk import cancel, retry
+from jobs.bulk import cancel, cancellable, retry
 from jobs.models import Job, Pause
 from jobs.models.job import ACTIVE, ENDED, JobQuerySet, Status
 from jobs.models.pause import Kind
@@ -71,7 +71,7 @@ class Command(BaseCommand):
         )
 
     def _cancel(self, **options: Any) -> None:
-        jobs = _chosen("created_at", **options).active()
+        jobs = cancellable(_chosen("created_at", **options))
         self._change(
             jobs, partial(cancel, jobs), told="jobs were cancelled or asked to stop", dry_run=options["dry_run"]
         )

@@ -1,12 +1,15 @@
 """Decisions: two different people approve an erasure, or one rejects it as long as it has not begun."""
 
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import count as counting
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.management import call_command
 from django.db import transaction
+from django.test import Client
 
 from gdpr.erasures.deciding import (
     AlreadyApproved,
@@ -293,3 +296,19 @@ def test_a_rejection_waits_for_whoever_holds_the_job_before_it_keeps_others_from
         tenant.company.system_workspace.chain_head.lock()
     thread.join()
     assert Erasure.objects.get().status == "REJECTED"
+
+
+@pytest.mark.parametrize("status", ["PENDING", "PROCESSING"])
+def test_its_job_is_not_cancelled_by_hand(tenant: Tenant, operator: Client, status: str) -> None:
+    """It would stand as approved for ever; whoever wants it to end rejects it."""
+    erasure = approved(tenant.company)
+    claim = {"claim_token": uuid.uuid4(), "claimed_by": uuid.uuid4()} if status == "PROCESSING" else {}
+    Job.objects.filter(erasure=erasure).update(status=status, **claim)
+    page = f"/admin/jobs/job/{erasure.job_id}"
+    chosen = {"action": "cancel", "_selected_action": [str(erasure.job_id)], "confirmed": "1"}
+    assert "0 jobs were cancelled" in operator.post("/admin/jobs/job/", chosen, follow=True).content.decode()
+    assert "Nothing was changed" in operator.post(f"{page}/cancel/now/", follow=True).content.decode()
+    assert f"{page}/cancel/now/" not in operator.get(f"{page}/change/").content.decode()
+    call_command("jobs", "cancel", "--type", ERASE)
+    (job,) = erase_jobs()
+    assert (job.status, job.cancel_requested_at) == (status, None)

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from audit import erasing
 from audit.models import company
-from gdpr.erasures import batching, holds
+from gdpr.erasures import batching, holds, ledger
 from gdpr.erasures import erasing as engine
 from gdpr.models import ErasedRow, Erasure
 from gdpr.subjects import Subject
@@ -22,6 +22,7 @@ from jobs.models import Job, JobLog, WorkerProcess
 from jobs.running import watch_over
 from tests.conftest import NOON, Tenant, draft, open_tenant
 from tests.gdpr.erasures.engine import ADA, approved, faults, run
+from tests.gdpr.test_purging_for_erasures import archive_of
 from tests.jobs.steps import claim as claim_job
 from tests.jobs.steps import never
 from tests.system import wait_until
@@ -117,6 +118,63 @@ def test_a_hold_that_comes_last_of_all_keeps_it_from_being_completed(acme: Tenan
 def test_a_hold_of_somebody_else_holds_nothing(tenant: Tenant) -> None:
     hold(tenant, Subject(actor_ids=("eve",)))
     assert run(approved(tenant.company)).status == "COMPLETED"
+
+
+def test_a_row_that_names_a_person_on_hold_too_is_kept_with_what_follows_it(acme: Tenant) -> None:
+    """The erasure is asked for by the id, and the hold by the address: only the event tells that they are one."""
+    Webhook.objects.register(company=acme.company, url="https://example.com/", events=["user.*"])
+    alone = record(acme)
+    settling.settle([answer(sent(), b"Welcome")])
+    both = record(acme, actor={"id": "ada", "email": "ada@example.com"})
+    settling.settle([answer(sent(), b"Welcome, Countess of Lovelace")])
+    held = hold(acme, Subject(emails=("ada@example.com",)))
+    erasure = approved(acme.company, Subject(actor_ids=("ada",)))
+    job = run(erasure)
+    for event in (alone, both):
+        event.refresh_from_db()
+    assert (job.status, erasure.status) == ("PENDING", "PROCESSING")
+    assert said(erasure) == [f"Legal hold {held.pk} keeps what is to be erased; this waits until it is lifted."]
+    assert both.actor == {"id": "ada", "email": "ada@example.com"}
+    assert both.actor_salt
+    assert WebhookAttempt.objects.get(delivery__event=both).response_body == "Welcome, Countess of Lovelace"
+    holds.lift(held, lifted_by="op", now=NOON)
+    assert run(erasure).status == "COMPLETED"
+    assert WebhookAttempt.objects.get(delivery__event=both).response_body == ""
+    assert faults(acme.company) == []
+
+
+def test_a_row_that_nothing_follows_is_kept_by_a_hold_as_well(tenant: Tenant) -> None:
+    url = "https://example.com/ada@example.com"
+    webhook, _ = Webhook.objects.register(company=tenant.company, url=url, description="ada")
+    held = hold(tenant, Subject(emails=("ada@example.com",)))
+    erasure = approved(tenant.company, Subject(actor_ids=("ada",)))
+    assert run(erasure).status == "PENDING"
+    webhook.refresh_from_db()
+    assert (webhook.description, erasure.counts) == ("ada", {})
+    holds.lift(held, lifted_by="op", now=NOON)
+    assert run(erasure).status == "COMPLETED"
+    webhook.refresh_from_db()
+    assert webhook.description == erasure.pseudonym
+
+
+def test_an_archive_that_was_kept_while_a_hold_came_and_went_is_purged(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, kept = ledger.write, list[Any]()
+
+    def write(erasure: Erasure) -> None:
+        written(erasure)
+        if not kept:
+            kept.append(archive_of(tenant.company))
+
+    monkeypatch.setattr(ledger, "write", write)
+    erasure = approved(tenant.company)
+    job = run(erasure)
+    (archive,) = kept
+    archive.refresh_from_db()
+    assert (erasure.status, archive.status) == ("COMPLETED", "EXPIRED")
+    assert job.result
+    assert job.result["archives"] == 1
 
 
 def test_it_waits_while_the_chain_is_busy(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
