@@ -10,7 +10,7 @@ from audit import signing
 from audit.canonical import canonical
 from audit.chain import GENESIS, timestamp
 from audit.merkle import Accumulator, SpooledTree
-from audit.models import ChainHead, Company
+from audit.models import ChainHead, Company, Workspace
 
 KIND = "hyrelog-checkpoint-v1"
 VERSION = 1
@@ -90,10 +90,19 @@ class Walk:
 
 
 def reaches(company: Company) -> list[Reach]:
-    """How far each chain of the company reaches now, the empty ones too, in a checkpoint's order."""
-    heads = ChainHead.objects.filter(workspace__company=company).select_related("workspace")
-    found = [Reach(head.workspace_id, head.workspace.name, head.seq, head.hash) for head in heads]
-    return sorted(found, key=lambda reach: str(reach.workspace_id))
+    """How far each chain of the company reaches now, the empty ones too, in a checkpoint's order.
+
+    Raises BrokenChain for a workspace whose chain has no head: nobody knows how far it reached.
+    """
+    return [_reach(workspace) for workspace in company.workspaces.select_related("chain_head").order_by("pk")]
+
+
+def _reach(workspace: Workspace) -> Reach:
+    try:
+        head = workspace.chain_head
+    except ChainHead.DoesNotExist:
+        raise BrokenChain(workspace.pk, 1, "the chain has no head, which says how far it reaches") from None
+    return Reach(workspace.pk, workspace.name, head.seq, head.hash)
 
 
 def checkpoint(company: Company, *, chains: Sequence[dict[str, Any]], issued_at: datetime) -> dict[str, Any]:

@@ -118,6 +118,13 @@ def test_a_last_event_that_is_not_the_head_s_is_named(tenant: Tenant) -> None:
         make_one(tenant.company)
 
 
+def test_a_chain_without_a_head_is_named(tenant: Tenant) -> None:
+    tenant.record(draft())
+    ChainHead.objects.filter(workspace=tenant.workspace).delete()
+    with pytest.raises(BrokenChain, match=f"workspace {tenant.workspace.id} is broken at seq 1: the chain has no head"):
+        make_one(tenant.company)
+
+
 def test_no_cell_of_the_table_is_a_formula(tenant: Tenant) -> None:
     tenant.record(*[draft(action=f"{text}|n", payload={"x": 'a "b", c\r\n\n'}) for text in FORMULAS])
     made = make_one(tenant.company, csv=True)
