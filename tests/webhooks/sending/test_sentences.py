@@ -4,7 +4,7 @@ from webhooks.sending.outcome import Kind
 from webhooks.sending.sentences import advice, advice_on_status, without_advice
 
 
-@pytest.mark.parametrize("kind", set(Kind) - {Kind.DELIVERED, Kind.REJECTED})
+@pytest.mark.parametrize("kind", sorted(set(Kind) - {Kind.DELIVERED, Kind.REJECTED}))
 def test_each_kind_of_failure_tells_what_to_do(kind: Kind) -> None:
     assert advice(kind).endswith(".")
 
