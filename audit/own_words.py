@@ -16,11 +16,11 @@ def marked(value: Any) -> Any:
     """A text, or all texts and names of members in lists and objects."""
     match value:
         case str():
-            return MARK + value
+            return _mark(value)
         case list():
             return [marked(item) for item in value]
         case dict():
-            return {MARK + name: marked(item) for name, item in value.items()}
+            return {_mark(name): marked(item) for name, item in value.items()}
     return value
 
 
@@ -30,7 +30,7 @@ def names_marked(value: Any) -> Any:
         case list():
             return [names_marked(item) for item in value]
         case dict():
-            return {MARK + name: item for name, item in value.items()}
+            return {_mark(name): item for name, item in value.items()}
     return value
 
 
@@ -56,3 +56,8 @@ def unmarked(value: Any, *, levels: int = 4) -> Any:
         case dict() if levels:
             return {name.removeprefix(MARK): unmarked(item, levels=levels - 1) for name, item in value.items()}
     return value
+
+
+def _mark(text: str) -> str:
+    """Pseudonyms stay as they are: by them one sees what was erased before."""
+    return text if text.startswith("erased-") else MARK + text

@@ -60,7 +60,7 @@ def erasure(tenant: Tenant, settings: Any, tmp_path: Path, monkeypatch: pytest.M
     for delivery in WebhookDelivery.objects.all():
         told = {"url": "https://example.com/", "started_at": NOON, "result": "failed", "response_body": "Countess"}
         WebhookAttempt.objects.create(company=tenant.company, delivery=delivery, number=1, **told)
-    tenant.company.add_workspace(name="ada")
+    tenant.company.add_workspace(name="ada@example.com")
     asked = {"route": "/", "key": "ada", "fingerprint": "0" * 64, "created_at": NOON}
     IdempotencyRecord.objects.create(company=tenant.company, api_key=tenant.company.api_keys.all()[0], **asked)
     return approved(tenant.company)
