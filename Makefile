@@ -15,7 +15,7 @@ run: $(READY)
 # Each of these processes starts servers of its own; with servers that you name, there is one.
 PROCESSES ?= $(if $(DATABASE_URL)$(REDIS_URL),0,2)
 test: $(READY)
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -115,24 +115,35 @@ def set_append_only(state: str) -> None:
 
 
 def empty(_: TransactionTestCase) -> None:
-    """What Django does after a test whose transactions really commit.
+    """What Django does after a test whose transactions really commit, which the triggers would refuse.
 
     But content types and permissions stay as the migrations made them; to make them anew takes longer than most tests.
     """
+    set_append_only("DISABLE")
     with connection.cursor() as cursor:
         tables = set(connection.introspection.table_names(cursor)) - KEPT
         cursor.execute(f"TRUNCATE {', '.join(map(connection.ops.quote_name, tables))}")
+    set_append_only("ENABLE")
 
 
 TransactionTestCase._fixture_teardown = empty  # type: ignore[attr-defined]
 
 
 @pytest.fixture
-def committed(transactional_db: None) -> Iterator[None]:
-    """A database whose transactions really commit; emptied afterwards, which the triggers would refuse."""
-    set_append_only("ENABLE")
-    yield
-    set_append_only("DISABLE")
+def committed(transactional_db: None) -> None:
+    """A database whose transactions really commit; emptied afterwards."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where processes share the tests, one has those of a file that commit, and one, before that, those that do not.
+
+    For what was committed leaves statistics behind, by which Postgres plans.
+    """
+    for item in items:
+        commits = "transactional_db" in getattr(item, "fixturenames", ()) or any(
+            mark.kwargs.get("transaction") for mark in item.iter_markers("django_db")
+        )
+        item.add_marker(pytest.mark.xdist_group(f"{item.path}{'-commits' if commits else ''}"))
 
 
 @pytest.fixture
